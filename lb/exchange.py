@@ -1,0 +1,156 @@
+"""The words that the spine and the rim share: a request, a reply, and the ports between them.
+
+`failover` sends through a `Transport` and reads a `Reply`; `gateway` answers a `Client`. `wire` implements all three on
+sockets, tests implement them in ten lines. Header names and values are bytes as they stand on the wire.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from lb.balancing.backend import Backend
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class BodyStream(Protocol):
+    """A request body too large to keep: it can be read once, so the request can be sent once."""
+
+    length: int | None
+    """Its Content-Length in bytes, or None when the client sends it chunked."""
+    prefix: bytes
+    """What was read before it was found to be too large; iteration yields it again, first."""
+    started: bool
+    """Has anybody begun to read it? Then it cannot be sent to a second backend."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+
+@dataclass(slots=True)
+class Request:
+    """One request as it is to be sent on: hop-by-hop fields, `Host`, body framing and the client's credentials are
+    already gone from `headers`; everything else is what the client sent, in its order and spelling."""
+
+    id: str
+    method: str
+    target: bytes
+    """Origin-form path and query, raw."""
+    headers: Headers
+    body: bytes | BodyStream = b""
+    chunked: bool = False
+    """The client sent it with `Transfer-Encoding: chunked`, so it goes on that way."""
+    sized: bool = False
+    """The client sent a Content-Length (also of 0), so a Content-Length goes on."""
+    content_type: bytes = b""
+    content_encoding: bytes = b""
+    caller: str | None = None
+    """Who the client turned out to be, when callers are checked."""
+    peer: str = ""
+    """The address the connection came from."""
+    fields: bytes = field(init=False)
+    """`headers`, rendered once for all attempts."""
+
+    def __post_init__(self) -> None:
+        self.fields = b"".join([b"%b: %b\r\n" % pair for pair in self.headers])
+
+    @property
+    def replayable(self) -> bool:
+        """Can it be sent again?"""
+        return isinstance(self.body, bytes) or not self.body.started
+
+
+class Blame(Enum):
+    """What kept a backend from giving a reply head, or from finishing its body."""
+
+    CONNECT = "connect"  # no connection, so nothing was sent: name resolution, refused, unreachable, timed out
+    TLS = "tls"
+    TOKEN = "token"  # noqa: S105 - no credential could be had, so nothing was sent
+    LOST = "lost"  # the connection ended early
+    SILENT = "silent"  # nothing came for the idle limit
+    MALFORMED = "malformed"  # what came is not HTTP, or is framed in two ways at once
+
+
+class BackendFailed(Exception):
+    """The backend's fault; `detail` is for operators and holds no secret."""
+
+    def __init__(self, blame: Blame, detail: str) -> None:
+        super().__init__(f"{blame.value}: {detail}")
+        self.blame = blame
+        self.detail = detail
+
+
+class ClientGone(Exception):
+    """The client left before it had everything; nobody's health is touched."""
+
+
+class Receiver(Protocol):
+    """Takes a reply's body as it arrives. Called from the event loop, must not block, must not raise."""
+
+    def data(self, chunk: bytes) -> None: ...
+
+
+class Reply(Protocol):
+    """A backend's reply from its head on. Exactly one of `relay` to its end or `close` frees the connection."""
+
+    status: int
+    reason: bytes
+    headers: Headers
+    """All fields as received, hop-by-hop ones included."""
+    length: int | None
+    """Body length in bytes where the head tells it (0 for HEAD, 204 and 304), else None."""
+
+    def get(self, name: bytes) -> bytes | None:
+        """First value of a field by its lower-case name."""
+
+    @property
+    def ended(self) -> bool:
+        """Has the whole body arrived?"""
+
+    async def more(self) -> bytes:
+        """Wait for and return the next piece of the body, which is also kept for `relay`; b"" at the end.
+
+        Raises `BackendFailed` when the backend cuts it.
+        """
+
+    async def relay(self, receiver: Receiver) -> None:
+        """Hand over what is held, then every piece as it arrives, and return at the end of the body.
+
+        Raises `BackendFailed` when the backend cuts it: pieces before the cut have been handed over.
+        """
+
+    def pause(self) -> None:
+        """Read no further for now (back-pressure)."""
+
+    def resume(self) -> None: ...
+
+    def close(self) -> None:
+        """Idempotent. A body not read to its end takes the connection down with it."""
+
+
+class Transport(Protocol):
+    """Sends one request to one backend."""
+
+    async def send(self, backend: Backend, request: Request, target: bytes, body: bytes | BodyStream) -> Reply:
+        """Send and wait for the final reply head (1xx are not final).
+
+        `target` and `body` stand in for the request's own, since both may name a deployment. A reused connection that
+        turns out stale before a byte came back is replaced once, unseen. Raises `BackendFailed`.
+        """
+
+
+class Client(Protocol):
+    """The waiting client, from the moment its request is complete."""
+
+    gone: bool
+    """It closed the connection: then the task that serves it is cancelled, too."""
+
+    def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        """Send a reply of our own, framed by its length."""
+
+    async def relay(self, reply: Reply, extra: Headers) -> None:
+        """Send the reply's head with `extra` fields, then its body to the end.
+
+        Raises `BackendFailed` when the backend cuts it; the connection to the client is then already cut, too, without
+        a clean end. Raises `ClientGone`.
+        """

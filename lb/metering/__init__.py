@@ -1,0 +1,1 @@
+"""WHO may send it, and what did it cost? Pure, sans-IO."""

@@ -1,0 +1,1 @@
+"""WHO is listening? Observers turn the spine's events into log lines and numbers."""
