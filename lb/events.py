@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from lb.balancing.backend import Backend
+from lb.balancing.transitions import Cooled, Ejected, Restored
 
 
 class Outcome(Enum):
@@ -59,38 +60,6 @@ class Finished:
 
 
 @dataclass(slots=True)
-class Cooled:
-    """A backend asked for silence for a deployment and was available until now."""
-
-    backend: Backend
-    deployment: str | None
-    seconds: float
-    reason: str
-    request_id: str | None = None
-
-
-@dataclass(slots=True)
-class Ejected:
-    """A backend (for one deployment, or whole where `deployment` is None and `whole`) is left alone after faults."""
-
-    backend: Backend
-    deployment: str | None
-    seconds: float
-    reason: str
-    request_id: str | None = None
-    misconfigured: bool = False
-
-
-@dataclass(slots=True)
-class Restored:
-    """A backend that was cooling or ejected served again."""
-
-    backend: Backend
-    deployment: str | None
-    request_id: str | None = None
-
-
-@dataclass(slots=True)
 class Exhausted:
     """Every backend that may serve a request is throttled."""
 
@@ -101,3 +70,16 @@ class Exhausted:
 
 Event = Attempted | Judged | Finished | Cooled | Ejected | Restored | Exhausted
 Emit = Callable[[Event], None]
+
+__all__ = [
+    "Attempted",
+    "Cooled",
+    "Ejected",
+    "Emit",
+    "Event",
+    "Exhausted",
+    "Finished",
+    "Judged",
+    "Outcome",
+    "Restored",
+]

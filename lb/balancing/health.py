@@ -1,0 +1,140 @@
+"""How a backend is doing, as far as its replies tell: the mutable half of the health table."""
+
+from dataclasses import dataclass, field
+
+from lb.balancing.backend import Backend
+
+STRIKES = 3
+"""Faults in a row that eject."""
+FIRST_EJECTION = 10.0
+MAX_EJECTION = 20.0
+"""Seconds, for faults that show quickly (5xx, refused): longer leaves a recovered, paid-for backend idle."""
+MAX_SILENT_EJECTION = 120.0
+"""Seconds, for silence: every probe of a silent backend costs a request the whole idle limit."""
+TRIALS = 2
+"""Requests that may go at once to a deployment whose cooldown ended, until one succeeds."""
+
+
+@dataclass(slots=True)
+class Breaker:
+    """Ejection after faults in a row, then probation: one probe at a time until one succeeds."""
+
+    strikes: int = 0
+    until: float = 0.0
+    seconds: float = 0.0
+    """Length of the running or last ejection; 0 when there is none."""
+    since: float = 0.0
+    silent: bool = False
+    misconfigured: bool = False
+    probing: bool = False
+
+    @property
+    def open(self) -> bool:
+        """Is it ejected or on probation?"""
+        return self.seconds > 0
+
+    def admits(self, now: float) -> bool:
+        """May a request go through: closed, or the time for a probe has come and nobody is probing?"""
+        return not self.seconds or (now >= self.until and not self.probing)
+
+    def strike(self, now: float, started: float, *, silent: bool = False, final: bool = False) -> bool:
+        """Count a fault of an attempt that began at `started`; True when it ejects.
+
+        An attempt from before the running ejection is old news. `final` ejects at once.
+        """
+        if self.open and started < self.since:
+            return False
+        self.strikes += 1
+        if not (self.open or final or self.strikes >= STRIKES):
+            return False
+        limit = MAX_SILENT_EJECTION if silent else MAX_EJECTION
+        self.seconds = min(max(self.seconds * 2, FIRST_EJECTION), limit)
+        self.until, self.since, self.silent, self.misconfigured = now + self.seconds, now, silent, final
+        return True
+
+    def success(self, started: float) -> bool:
+        """An attempt that began at `started` was answered; True when that ends an ejection."""
+        was_open = self.open
+        if was_open and started < self.since:
+            return False
+        self.strikes, self.seconds, self.until, self.misconfigured = 0, 0.0, 0.0, False
+        return was_open
+
+
+@dataclass(slots=True)
+class Site:
+    """A backend as a whole: can it be reached at all?"""
+
+    backend: Backend
+    breaker: Breaker = field(default_factory=Breaker)
+
+
+@dataclass(slots=True, eq=False)
+class Health:
+    """One (backend, deployment) of the table; `deployment` is the backend's own name for it."""
+
+    site: Site
+    deployment: str | None
+    breaker: Breaker = field(default_factory=Breaker)
+    cooling_until: float = 0.0
+    cooled_at: float = 0.0
+    reason: str = ""
+    cooling: bool = False
+    """A cooldown was announced and its end not yet."""
+    returning: bool = False
+    """The cooldown may have ended, but nothing has succeeded since."""
+    trials: int = 0
+    """Running attempts that were let through while returning."""
+    in_flight: int = 0
+    turn: float = 0.0
+    """Virtual finishing time of its last pick, for fair sharing by weight."""
+    last_success: float = -1e9
+    served: int = 0
+    throttled: int = 0
+    faulted: int = 0
+    headroom: float | None = None
+    """Share of its token or request limit that is left, as last told (advice only)."""
+    headroom_at: float = 0.0
+
+    @property
+    def backend(self) -> Backend:
+        return self.site.backend
+
+    def is_cooling(self, now: float) -> bool:
+        return now < self.cooling_until
+
+    def admits(self, now: float) -> bool:
+        """May a request go here now?"""
+        return (
+            now >= self.cooling_until
+            and (not self.returning or self.trials < TRIALS)
+            and self.breaker.admits(now)
+            and self.site.breaker.admits(now)
+        )
+
+    def awaits_trial(self, now: float) -> bool:
+        """Is it held back only until one of its running trials tells?"""
+        return (
+            self.returning
+            and self.trials >= TRIALS
+            and now >= self.cooling_until
+            and self.breaker.admits(now)
+            and self.site.breaker.admits(now)
+        )
+
+    def ejected_until(self) -> float | None:
+        """When the ejection that stands in the way ends; None when none does."""
+        ends = [breaker.until for breaker in (self.breaker, self.site.breaker) if breaker.open]
+        return max(ends) if ends else None
+
+    def is_open_to_risk(self, now: float) -> bool:
+        """Do only ejections stand in the way?"""
+        return now >= self.cooling_until and (not self.returning or self.trials < TRIALS)
+
+    @property
+    def silent(self) -> bool:
+        return any(breaker.open and breaker.silent for breaker in (self.breaker, self.site.breaker))
+
+    @property
+    def misconfigured(self) -> bool:
+        return self.breaker.misconfigured or self.site.breaker.misconfigured

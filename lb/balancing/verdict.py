@@ -1,0 +1,154 @@
+"""What one reply means. Only this module reads status codes and Retry-After; everybody else reads verdicts."""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+
+DEFAULT_COOLDOWN = 10.0
+"""Seconds to stay away when a throttled reply does not say for how long (what the C# sample took)."""
+MIN_COOLDOWN = 0.1
+MAX_COOLDOWN = 120.0
+
+Get = Callable[[bytes], bytes | None]
+"""First value of a header field by its lower-case name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """Good enough for the client: a success, or an error that is about the request itself."""
+
+    said: str = "relayed"
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """The backend asked for silence. `seconds` is clamped; `asked` is what it said, None when nothing usable."""
+
+    seconds: float
+    reason: str
+    asked: float | None = None
+    said: str = "throttled"
+
+
+@dataclass(frozen=True, slots=True)
+class Faulted:
+    """The backend failed. `whole`: it could not even be reached, so nothing was sent and every deployment suffers.
+    `silent`: it took the request and said nothing, which is costly to find out again."""
+
+    reason: str
+    whole: bool = False
+    silent: bool = False
+    said: str = "faulted"
+
+
+@dataclass(frozen=True, slots=True)
+class Misconfigured:
+    """The backend refused our own credential, or does not have the deployment: an operator has to act."""
+
+    reason: str
+    said: str = "misconfigured"
+
+
+Verdict = Relay | Throttled | Faulted | Misconfigured
+
+RELAY = Relay()
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Reads replies. `max_cooldown` clamps what strangers ask for; `today` is seconds since the epoch, needed only for
+    a Retry-After date in a reply that carries no `Date`."""
+
+    today: Callable[[], float]
+    max_cooldown: float = MAX_COOLDOWN
+
+    def head(self, status: int, get: Get) -> Verdict:
+        """Judge by status and header fields; a 404 may turn out otherwise once its body is read (see `body`)."""
+        if status < 400:
+            return RELAY
+        if status == 429 or (status == 503 and asks_for_silence(get)):
+            return self.throttled(f"HTTP {status}", get)
+        if status >= 500 or status == 408:
+            return Faulted(f"HTTP {status}")
+        if status in (401, 403):
+            return Misconfigured(f"HTTP {status}: the backend refuses the credential it was given")
+        return RELAY
+
+    def body(self, status: int, body: bytes) -> Verdict:
+        """Judge the one status that is ambiguous without its body: 404 for a deployment that is not there."""
+        if status == 404 and b"DeploymentNotFound" in body:
+            return Misconfigured("DeploymentNotFound: there is no deployment of this name")
+        return RELAY
+
+    def throttled(self, reason: str, get: Get) -> Throttled:
+        """How long to stay away, by the first header that says something usable."""
+        asked = asked_cooldown(get, self.today)
+        seconds = DEFAULT_COOLDOWN if asked is None else asked
+        return Throttled(min(max(seconds, MIN_COOLDOWN), self.max_cooldown), reason, asked)
+
+
+def asks_for_silence(get: Get) -> bool:
+    """Does a 503 name a time? Then it is throttling, not a fault."""
+    return any(get(name) for name in (b"retry-after", b"retry-after-ms", b"x-ms-retry-after-ms"))
+
+
+def asked_cooldown(get: Get, today: Callable[[], float]) -> float | None:
+    """Seconds that a reply asks for, or None.
+
+    Azure's documented order: the exact milliseconds first, then Retry-After (RFC 9110 section 10.2.3), then the resets
+    of its windows. What is zero, negative or unreadable counts as not said.
+    """
+    for name, factor in ((b"retry-after-ms", 0.001), (b"x-ms-retry-after-ms", 0.001), (b"retry-after", 1.0)):
+        seconds = _number(get(name))
+        if seconds is None and factor == 1.0:
+            seconds = _until_date(get, today)
+        if seconds is not None and seconds > 0:
+            return seconds * factor
+    for name in (b"x-ratelimit-reset-requests", b"x-ratelimit-reset-tokens"):
+        seconds = duration(get(name))
+        if seconds is not None and seconds > 0:
+            return seconds
+    return None
+
+
+_NUMBER = re.compile(rb"\s*([+-]?\d{1,15}(?:\.\d{0,9})?|[+-]?\.\d{1,9})\s*", re.ASCII)
+_DURATION = re.compile(rb"\s*(?:(\d{1,9}(?:\.\d+)?)d)?(?:(\d{1,9}(?:\.\d+)?)h)?(?:(\d{1,9}(?:\.\d+)?)m(?!s))?"
+                       rb"(?:(\d{1,9}(?:\.\d+)?)s)?(?:(\d{1,12}(?:\.\d+)?)ms)?\s*")  # fmt: skip
+
+
+def _number(value: bytes | None) -> float | None:
+    found = _NUMBER.fullmatch(value) if value is not None else None
+    return float(found[1]) if found else None
+
+
+def duration(value: bytes | None) -> float | None:
+    """Seconds in `12`, `6s`, `1m30s`, `250ms`, `1h`; None for anything else."""
+    seconds = _number(value)
+    if seconds is not None or value is None:
+        return seconds
+    found = _DURATION.fullmatch(value)
+    if not found or not any(found.groups()):
+        return None
+    parts = zip(found.groups(), (86400.0, 3600.0, 60.0, 1.0, 0.001), strict=True)
+    return sum(float(part) * unit for part, unit in parts if part)
+
+
+def _until_date(get: Get, today: Callable[[], float]) -> float | None:
+    """Seconds until the date in Retry-After, against the reply's own Date, so that a wrong clock does not matter."""
+    until = _date(get(b"retry-after"))
+    if until is None:
+        return None
+    sent = _date(get(b"date"))
+    return until - (sent if sent is not None else today())
+
+
+def _date(value: bytes | None) -> float | None:
+    if value is None:
+        return None
+    try:
+        seconds = parsedate_to_datetime(value.decode("ascii")).timestamp()
+    except (ValueError, OverflowError, TypeError):
+        return None
+    return seconds if math.isfinite(seconds) else None

@@ -1,0 +1,70 @@
+"""A server-sent event reader without IO: bytes in at any split, complete events out, bounded.
+
+Rules: the event stream format of the WHATWG HTML standard, section 9.2.6 (lines end in CR, LF or CRLF; a blank line
+ends an event; several `data` lines are joined by LF; a leading byte order mark is skipped).
+"""
+
+from typing import NamedTuple
+
+
+class Event(NamedTuple):
+    """One event: its `event` field (empty when not given) and its data."""
+
+    name: str
+    data: bytes
+
+
+class EventReader:
+    """Feed it what arrives; an event larger than `limit` bytes raises ValueError, since it may never end."""
+
+    __slots__ = ("_buffer", "_data", "_fresh", "_limit", "_name", "_size", "_skip_lf")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._buffer = bytearray()
+        self._data: list[bytes] = []
+        self._name = ""
+        self._size = 0
+        self._skip_lf = False
+        self._fresh = True
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        """Return the events that `chunk` completes. A line ends at its CR; an LF behind it is swallowed later."""
+        events: list[Event] = []
+        self._buffer += chunk
+        start = 0
+        while (end := self._line_end(start)) is not None:
+            line = bytes(self._buffer[start:end])
+            start = end + 1
+            if self._skip_lf and not line and self._buffer[end] == 0x0A:
+                self._skip_lf = False
+                continue
+            self._skip_lf = self._buffer[end] == 0x0D
+            self._line(line, events)
+        del self._buffer[:start]
+        if self._size + len(self._buffer) > self._limit:
+            raise ValueError(f"a server-sent event is larger than {self._limit} bytes")
+        return events
+
+    def _line_end(self, start: int) -> int | None:
+        lf = self._buffer.find(b"\n", start)
+        cr = self._buffer.find(b"\r", start, lf if lf >= 0 else len(self._buffer))
+        end = cr if cr >= 0 else lf
+        return end if end >= 0 else None
+
+    def _line(self, line: bytes, events: list[Event]) -> None:
+        if self._fresh:
+            line = line.removeprefix(b"\xef\xbb\xbf")
+            self._fresh = False
+        if not line:
+            if self._data:
+                events.append(Event(self._name, b"\n".join(self._data)))
+            self._data, self._name, self._size = [], "", 0
+            return
+        self._size += len(line)
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if field == b"data":
+            self._data.append(value)
+        elif field == b"event":
+            self._name = value.decode("utf-8", "replace")
