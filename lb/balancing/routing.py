@@ -1,0 +1,163 @@
+"""What does a request ask for, and how does it have to be rewritten for a backend? Path and body in, values out."""
+
+import json
+from dataclasses import dataclass
+from enum import Enum
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+from lb.balancing.backend import Backend
+from lb.balancing.model_field import Ambiguous, Field, find_model
+from lb.balancing.multipart import boundary_of, find_model_part
+
+
+class Operation(Enum):
+    """What a fault may lead to: who knows whether the backend had already done it?"""
+
+    SAFE = "safe"  # GET, HEAD, OPTIONS, DELETE: doing it twice changes nothing
+    INFERENCE = "inference"  # doing it twice costs tokens, no more
+    DURABLE = "durable"  # makes a job, a file, an object: not to be made twice
+
+    @property
+    def repeatable(self) -> bool:
+        """May it be sent to a second backend when the first may have done it?"""
+        return self is not Operation.DURABLE
+
+
+class Place(Enum):
+    """Where a request names its deployment."""
+
+    NOWHERE = "nowhere"
+    PATH = "path"
+    JSON = "json"
+    FORM = "form"
+
+
+class Unroutable(ValueError):
+    """The request is wrong in a way that routing cannot pass on; the text is for the client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What a request asks for. `start` and `end` are the deployment's place in the raw target or in the body."""
+
+    operation: Operation
+    deployment: str | None = None
+    place: Place = Place.NOWHERE
+    start: int = 0
+    end: int = 0
+    unnamed: str = ""
+    """Why an operation that works on a deployment names none that we can see."""
+
+
+INFERENCE = frozenset({"chat", "completions", "responses", "embeddings", "images", "audio", "moderations"})
+"""First path segments, behind `/openai[/v1]` or behind the deployment, of calls that make nothing durable."""
+
+BASE_MODEL = frozenset({"fine_tuning", "fine-tunes", "evals", "batches", "files", "uploads", "models", "vector_stores"})
+"""First path segments of calls whose `model`, if any, is not a deployment."""
+
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
+
+
+def route(
+    method: str, target: bytes, content_type: bytes, content_encoding: bytes, body: bytes, *, whole: bool = True
+) -> Route:
+    """Read path and body. `whole=False`: `body` is only the beginning. Raises `Unroutable`."""
+    segments = _segments(target)
+    names = [name for name, _, _ in segments]
+    at = _deployments_at(names)
+    if at is not None:
+        name, start, end = segments[at + 1]
+        return Route(_operation(method, names[at + 2 : at + 3]), _deployment(name), Place.PATH, start, end)
+    rest = _behind_base(names)
+    operation = _operation(method, rest[:1])
+    if method in _SAFE_METHODS or not rest or rest[0] in BASE_MODEL:
+        return Route(operation)
+    found = _by_body(operation, content_type, content_encoding, body, whole)
+    if found.unnamed and (operation is not Operation.INFERENCE or (rest[0] == "responses" and len(rest) > 2)):
+        return Route(operation)  # such as a conversation, or the cancelling of a response: no deployment is meant
+    return found
+
+
+def _segments(target: bytes) -> list[tuple[str, int, int]]:
+    """Decoded path segments with their place in the raw target. Empty ones do not count: servers differ on them."""
+    path = target.partition(b"?")[0]
+    found, start = [], 0
+    for raw in path.split(b"/"):
+        end = start + len(raw)
+        if raw:
+            text = (unquote_to_bytes(raw) if b"%" in raw else raw).decode("utf-8", "replace")
+            found.append((text, start, end))
+        start = end + 1
+    return found
+
+
+def _deployments_at(names: list[str]) -> int | None:
+    """Index of `deployments` in `/openai/deployments/{name}/...`; Azure does not mind the case."""
+    if len(names) > 2 and names[0].lower() == "openai" and names[1].lower() == "deployments":
+        return 1
+    return None
+
+
+def _behind_base(names: list[str]) -> list[str]:
+    lowered = [name.lower() for name in names]
+    if lowered[:1] == ["openai"]:
+        return lowered[2:] if lowered[1:2] == ["v1"] else lowered[1:]
+    if lowered[:1] == ["models"] and len(lowered) > 1:  # Foundry: /models/chat/completions
+        return lowered[1:]
+    return lowered
+
+
+def _operation(method: str, rest: list[str]) -> Operation:
+    if method in _SAFE_METHODS:
+        return Operation.SAFE
+    if method == "POST" and rest and rest[0].lower() in INFERENCE:
+        return Operation.INFERENCE
+    return Operation.DURABLE
+
+
+def _deployment(name: str) -> str:
+    if not name.strip() or any(char in name for char in "/\\?#%") or not name.isprintable():
+        raise Unroutable("the deployment name in the path has characters that no deployment name can have")
+    return name
+
+
+def _by_body(operation: Operation, content_type: bytes, content_encoding: bytes, body: bytes, whole: bool) -> Route:
+    if content_encoding and content_encoding.strip().lower() != b"identity":
+        return Route(operation, unnamed="the body is compressed, so its `model` cannot be read")
+    kind = content_type.partition(b";")[0].strip().lower()
+    try:
+        place, field = _find(kind, content_type, body, whole)
+    except Ambiguous as problem:
+        raise Unroutable(str(problem)) from None
+    if field is None or not field.value:
+        return Route(operation, unnamed="the body has no `model`")
+    return Route(operation, field.value, place, field.start, field.end)
+
+
+def _find(kind: bytes, content_type: bytes, body: bytes, whole: bool) -> tuple[Place, Field | None]:
+    if kind == b"multipart/form-data":
+        boundary = boundary_of(content_type)
+        return Place.FORM, find_model_part(body, boundary) if boundary else None
+    return Place.JSON, find_model(body, whole=whole)
+
+
+def needs_name(backend: Backend) -> bool:
+    """Does this backend give deployments names of its own, so that a request must say which it wants?"""
+    return backend.deployments is not None or backend.deployment_name is not None
+
+
+def rewrite_target(route: Route, target: bytes, backend: Backend) -> bytes:
+    """The target with the backend's own name for the deployment in its place; every other byte stays."""
+    name = backend.calls(route.deployment)
+    if route.place is not Place.PATH or name is None or name == route.deployment:
+        return target
+    return target[: route.start] + quote_from_bytes(name.encode(), safe="").encode() + target[route.end :]
+
+
+def rewrite_body(route: Route, body: bytes, backend: Backend) -> bytes:
+    """The body with the backend's own name for the deployment in its place; every other byte stays."""
+    name = backend.calls(route.deployment)
+    if route.place in (Place.NOWHERE, Place.PATH) or name is None or name == route.deployment:
+        return body
+    text = json.dumps(name) if route.place is Place.JSON else name
+    return body[: route.start] + text.encode() + body[route.end :]
