@@ -1,0 +1,96 @@
+"""The observer that tells in log lines what the spine did. What each line begins with is a promise to the operator,
+whose queries and alerts look for it; docs/logging.md shows them all."""
+
+import logging
+import math
+from collections.abc import Callable
+from typing import Any
+
+from lb.events import Attempted, Cooled, Ejected, Event, Exhausted, Finished, Judged, Outcome, Restored
+from lb.telemetry.log import Logs
+
+REMEDY = (
+    "it refuses our credential or lacks the deployment. Check its key or the role of our identity, and the "
+    "deployment's name; `lb check --probe` tells which"
+)
+
+
+class LogLines:
+    """Call it with every event."""
+
+    def __init__(self, logs: Logs) -> None:
+        self._say = logs.say
+        self._write = logs.writer.write
+        self._attempted = logs.renderer.attempted
+        self._judged = logs.renderer.judged
+        self._info = logs.threshold <= logging.INFO
+        self._warning = logs.threshold <= logging.WARNING
+        self._tell: dict[type[Any], Callable[[Any], None]] = {
+            Attempted: self.attempted,
+            Judged: self.judged,
+            Cooled: self.cooled,
+            Ejected: self.ejected,
+            Restored: self.restored,
+            Exhausted: self.exhausted,
+            Finished: self.finished,
+        }
+
+    def __call__(self, event: Event) -> None:
+        self._tell[type(event)](event)
+
+    def attempted(self, event: Attempted) -> None:
+        if self._info:
+            self._write(self._attempted(event))
+
+    def judged(self, event: Judged) -> None:
+        if self._info if event.status is not None else self._warning:
+            self._write(self._judged(event))
+
+    def cooled(self, event: Cooled) -> None:
+        self._say("warning", _unhealthy(event), **_where(event), seconds=round(event.seconds, 3), reason=event.reason)
+
+    def ejected(self, event: Ejected) -> None:
+        fields = {**_where(event), "seconds": round(event.seconds, 3), "reason": event.reason}
+        if event.misconfigured:
+            self._say("error", f"{_unhealthy(event)}: {REMEDY}", **fields)
+        else:
+            self._say("warning", _unhealthy(event), **fields)
+
+    def restored(self, event: Restored) -> None:
+        self._say("info", f"Destination `{event.backend.name}` is available again", **_where(event))
+
+    def exhausted(self, event: Exhausted) -> None:
+        fields = _named(deployment=event.deployment, request_id=event.request_id)
+        self._say("warning", "All backends are throttled", **fields, retry_after=max(1, math.ceil(event.seconds)))
+
+    def finished(self, event: Finished) -> None:
+        fields = _named(
+            request_id=event.request_id,
+            method=event.method,
+            status=event.status,
+            backend=event.backend,
+            deployment=event.deployment,
+            attempts=event.attempts,
+            ms=round(event.seconds * 1000),
+            detail=event.detail or None,
+        )
+        if event.outcome is Outcome.CRASHED:
+            self._say("error", "Request crashed: a fault in the balancer itself", **fields)
+        elif event.outcome is Outcome.CUT:
+            self._say("warning", f"Response cut by `{event.backend}` after its first bytes went out", **fields)
+        else:
+            self._say("debug", f"Request ended: {event.outcome.value}", **fields)
+
+
+def _unhealthy(event: Cooled | Ejected) -> str:
+    minutes, seconds = divmod(max(0, math.ceil(event.seconds)), 60)
+    span = f"{minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}"
+    return f"Destination `{event.backend.name}` marked as unhealthy, reactivation in {span}"
+
+
+def _where(event: Cooled | Ejected | Restored) -> dict[str, Any]:
+    return _named(backend=event.backend.name, deployment=event.deployment, request_id=event.request_id)
+
+
+def _named(**fields: object) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}

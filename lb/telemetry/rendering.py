@@ -1,0 +1,181 @@
+"""How a line looks: JSON, one object per line, or console, for eyes. Both render any line by `line`, and the two lines
+of every attempt by `attempted` and `judged`.
+
+Those two are in the path of every request, so JSON builds them from ready pieces instead of running structlog's
+processors over them. Measured on the 2-core development machine (CPython 3.11, 8 backends and 64 targets in turn, the
+hand-over to the writer included): `Proxying to` 1.5 us and `Received response` 1.8 us; each costs 4.5 us through
+structlog with this module's renderer, and 6.9 us through structlog's stock processors with orjson.
+"""
+
+import traceback
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Protocol
+
+import orjson
+
+from lb.events import Attempted, Judged
+from lb.telemetry.text import (
+    LONGEST,
+    MASK,
+    escape_json,
+    json_string,
+    loggable_target,
+    loggable_url,
+    printable,
+    shortened,
+)
+
+_MILLISECONDS = [f"{ms:03d}" for ms in range(1000)]
+
+
+class Clock:
+    """Renders the wall clock; everything down to the second is rendered once per second."""
+
+    def __init__(self, wall: Callable[[], float], render: Callable[[int], str]) -> None:
+        self._wall = wall
+        self._render = render
+        self._second = -1
+        self._until_second = ""
+
+    def __call__(self) -> str:
+        now = self._wall()
+        second = int(now)
+        if second != self._second:
+            self._until_second = self._render(second)
+            self._second = second
+        return self._until_second + _MILLISECONDS[int((now - second) * 1000)]
+
+
+class Known(dict[str, str]):
+    """Rendered pieces by what they were made from. Strangers choose some of the keys, so it is emptied when full."""
+
+    def __init__(self, make: Callable[[str], str], most: int = 512) -> None:
+        super().__init__()
+        self._make = make
+        self._most = most
+
+    def __missing__(self, key: str) -> str:
+        if len(self) >= self._most:
+            self.clear()
+        made = self[key] = self._make(key)
+        return made
+
+
+class Targets(dict[bytes, str]):
+    """Targets as lines show them; neither long ones nor those with a secret are kept."""
+
+    def __missing__(self, target: bytes) -> str:
+        shown = loggable_target(target)
+        if len(target) <= 512 and MASK not in shown:
+            if len(self) >= 512:
+                self.clear()
+            self[target] = shown
+        return shown
+
+
+class Renderer(Protocol):
+    def line(
+        self, level: str, text: str, fields: Mapping[str, object], error: BaseException | None = None
+    ) -> bytes: ...
+    def attempted(self, event: Attempted) -> bytes: ...
+    def judged(self, event: Judged) -> bytes: ...
+
+
+def judged_text(event: Judged) -> str:
+    """What a line says of an attempt that ended; without a status there was no response to receive."""
+    if event.status is None:
+        return f"No response from {event.backend.name}: {event.detail or event.verdict}"
+    return f"Received response {event.status}"
+
+
+class JsonLines:
+    """For machines: timestamp (UTC, ISO 8601), level, the text under `event`, then the fields."""
+
+    def __init__(self, wall: Callable[[], float]) -> None:
+        self._now = Clock(wall, lambda second: datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S."))
+        self._targets = Targets()
+        self._quoted = Known(lambda text: json_string(shortened(text)))
+        self._url = Known(lambda url: json_string(loggable_url(url))[1:-1])
+
+    def line(self, level: str, text: str, fields: Mapping[str, object], error: BaseException | None = None) -> bytes:
+        entry = {"timestamp": self._now() + "Z", "level": level, "event": text} | dict(fields)
+        if error is not None:
+            entry["exception"] = "".join(traceback.format_exception(error))[-LONGEST:]
+        try:
+            rendered = orjson.dumps(entry, default=_foreign, option=orjson.OPT_NON_STR_KEYS)
+        except TypeError:  # lone surrogates, integers beyond 64 bits: rare, and a line must not be lost for them
+            rendered = orjson.dumps({str(key): printable(str(value)) for key, value in entry.items()})
+        return escape_json(rendered.decode()).encode() + b"\n"
+
+    def attempted(self, event: Attempted) -> bytes:
+        return (
+            f'{{"timestamp":"{self._now()}Z","level":"info",'
+            f'"event":"Proxying to {self._url[event.backend.url]}{self._targets[event.target]}",'
+            f'"request_id":{json_string(shortened(event.request_id))},"backend":{self._quoted[event.backend.name]},'
+            f'"attempt":{event.number}{self._deployment(event.deployment)}}}\n'
+        ).encode()
+
+    def judged(self, event: Judged) -> bytes:
+        level = "info" if event.status is not None else "warning"
+        text = f'"Received response {event.status}"' if event.status is not None else json_string(judged_text(event))
+        detail = f',"detail":{json_string(shortened(event.detail))}' if event.detail else ""
+        return (
+            f'{{"timestamp":"{self._now()}Z","level":"{level}","event":{text},'
+            f'"request_id":{json_string(shortened(event.request_id))},"backend":{self._quoted[event.backend.name]},'
+            f'"attempt":{event.number},"ms":{int(event.seconds * 1000 + 0.5)},"verdict":{self._quoted[event.verdict]}'
+            f"{self._deployment(event.deployment)}{detail}}}\n"
+        ).encode()
+
+    def _deployment(self, deployment: str | None) -> str:
+        return "" if deployment is None else f',"deployment":{self._quoted[deployment]}'
+
+
+_COLOURS = {"debug": "2", "info": "32", "warning": "33", "error": "31;1", "critical": "31;1"}
+
+
+class ConsoleLines:
+    """For eyes: local time, level, text, then `name=value`. Every event is one line; of an exception it shows the type,
+    the message and the three innermost places."""
+
+    def __init__(self, wall: Callable[[], float], colour: bool) -> None:
+        self._now = Clock(wall, lambda second: datetime.fromtimestamp(second).strftime("%H:%M:%S."))
+        self._targets = Targets()
+        self._colour = colour
+
+    def line(self, level: str, text: str, fields: Mapping[str, object], error: BaseException | None = None) -> bytes:
+        if error is not None:
+            fields = {**fields, "exception": _places(error)}
+        named = "".join([f"  {printable(str(name))}={_value(value)}" for name, value in fields.items()])
+        shown = f"{level:<7}"
+        if self._colour:
+            shown = f"\x1b[{_COLOURS.get(level, '0')}m{shown}\x1b[0m"
+            named = f"\x1b[2m{named}\x1b[0m" if named else ""
+        return f"{self._now()} {shown} {printable(shortened(text))}{named}\n".encode(errors="backslashreplace")
+
+    def attempted(self, event: Attempted) -> bytes:
+        text = f"Proxying to {loggable_url(event.backend.url)}{self._targets[event.target]}"
+        return self.line("info", text, {"attempt": event.number, "request_id": event.request_id})
+
+    def judged(self, event: Judged) -> bytes:
+        fields: dict[str, object] = {"backend": event.backend.name, "attempt": event.number}
+        fields["ms"] = int(event.seconds * 1000 + 0.5)
+        if event.status is not None and event.detail:
+            fields["detail"] = event.detail
+        fields["request_id"] = event.request_id
+        return self.line("info" if event.status is not None else "warning", judged_text(event), fields)
+
+
+def _value(value: object) -> str:
+    text = printable(shortened(str(value)))
+    return text if text and not set(text) & {" ", "=", '"'} else '"' + text.replace('"', '\\"') + '"'
+
+
+def _foreign(value: object) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+def _places(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)[-3:]
+    places = " < ".join([f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno} {frame.name}" for frame in frames[::-1]])
+    return f"{type(error).__name__}: {error} ({places or 'no traceback'})"

@@ -1,0 +1,153 @@
+"""The last step of a log line: out of the process, without the event loop ever waiting for who reads it."""
+
+import os
+import select
+import threading
+from collections.abc import Callable, Iterator
+
+KEEP_BYTES = 8 * 1024 * 1024
+"""Lines that wait to be written may take this much; what comes on top is dropped and counted."""
+BATCH_SECONDS = 0.03
+"""After the first line of a batch the thread waits this long for more, so that a line is out within about 50 ms."""
+ATOMIC_BYTES = 4096
+"""PIPE_BUF of Linux: a pipe takes so much in one piece (pipe(7)), so that lines of several workers are not mixed."""
+
+
+class Writer:
+    """Takes finished lines from any thread and writes them to `fd` from a thread of its own.
+
+    A pipe that nobody reads blocks that thread only. A closed one loses the lines. Either way memory is bounded, and
+    `lost(count)` is rendered into the stream as soon as it takes lines again. The thread starts with the first line, so
+    a `Writer` that is made before a fork costs nothing; after one, call `after_fork` in the child.
+    """
+
+    def __init__(self, fd: int, lost: Callable[[int], bytes], keep: int = KEEP_BYTES) -> None:
+        self._fd = fd
+        self._lost = lost
+        self._keep = keep
+        self._closing = threading.Event()
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """The child has neither the thread nor a claim to the lines: the parent writes those."""
+        self._lock = threading.Lock()
+        self._lines: list[bytes] = []
+        self._size = 0
+        self._dropped = 0
+        self._thread: threading.Thread | None = None
+        self._some = threading.Event()
+        self._idle = threading.Event()
+        self._idle.set()
+
+    def write(self, line: bytes) -> None:
+        """Take one line, its newline included. Never blocks, never raises."""
+        with self._lock:
+            if self._size + len(line) > self._keep:
+                self._dropped += 1
+                return
+            self._lines.append(line)
+            self._size += len(line)
+            if len(self._lines) > 1:
+                return
+        self._wake()
+
+    def flush(self, timeout: float = 2.0) -> bool:
+        """Wait (seconds) until all is written; False when it is not. Blocks: for tests and before a fork."""
+        return self._idle.wait(timeout)
+
+    def close(self, timeout: float = 2.0) -> None:
+        """Write what is left, waiting no longer than `timeout` seconds for whoever reads. Idempotent."""
+        self._closing.set()
+        self._some.set()
+        thread = self._thread
+        if thread is not None:
+            thread.join(timeout)
+
+    def _wake(self) -> None:
+        self._idle.clear()
+        if self._closing.is_set():
+            self._write_late()
+        elif self._thread is None:
+            self._start()
+        self._some.set()
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # no thread to be had: the interpreter is ending, or the system's limit is reached
+            self._write_late()
+        else:
+            self._thread = thread
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            self._some.wait()
+            self._closing.wait(BATCH_SECONDS)
+            self._some.clear()
+            self._drain()
+        self._drain()
+
+    def _write_late(self) -> None:
+        """At the very end there is no thread: write only what the other side takes, so that the exit never hangs."""
+        try:
+            ready = select.select([], [self._fd], [], 0)[1]
+        except (OSError, ValueError):
+            return
+        if ready:
+            self._drain()
+
+    def _drain(self) -> None:
+        while True:
+            with self._lock:
+                lines, self._lines = self._lines, []
+                if not lines and not self._dropped:
+                    self._idle.set()
+                    return
+            for piece, count in _pieces(lines):
+                self._put(piece, count)
+            if self._dropped and not self._tell_lost():
+                self._idle.set()
+                return
+
+    def _put(self, piece: bytes, count: int) -> None:
+        written = self._write_all(piece)
+        with self._lock:
+            self._size -= len(piece)
+            if not written:
+                self._dropped += count
+
+    def _tell_lost(self) -> bool:
+        with self._lock:
+            count, self._dropped = self._dropped, 0
+        if self._write_all(self._lost(count)):
+            return True
+        with self._lock:
+            self._dropped += count
+        return False
+
+    def _write_all(self, piece: bytes) -> bool:
+        """Write to the end; False when the other side is gone or the disk is full: the next batch tries again."""
+        rest = memoryview(piece)
+        while rest:
+            try:
+                rest = rest[os.write(self._fd, rest) :]
+            except BlockingIOError:  # somebody who shares this terminal or pipe made it non-blocking
+                select.select([], [self._fd], [])
+            except OSError:
+                return False
+        return True
+
+
+def _pieces(lines: list[bytes]) -> Iterator[tuple[bytes, int]]:
+    """Join whole lines up to what a pipe takes in one piece; yields the bytes and the number of lines in them."""
+    group: list[bytes] = []
+    size = 0
+    for line in lines:
+        if group and size + len(line) > ATOMIC_BYTES:
+            yield b"".join(group), len(group)
+            group, size = [], 0
+        group.append(line)
+        size += len(line)
+    if group:
+        yield b"".join(group), len(group)
