@@ -19,8 +19,16 @@ import structlog
 from lb.telemetry.rendering import ConsoleLines, JsonLines, Renderer
 from lb.telemetry.writer import Writer
 
-QUIET = ("azure", "msal", "urllib3", "aiohttp", "asyncio")
-"""Libraries that tell below WARNING what nobody needs; azure-identity tells of every token it hands out."""
+QUIET = {
+    "azure": logging.WARNING,
+    "azure.identity": logging.ERROR,
+    "msal": logging.WARNING,
+    "urllib3": logging.WARNING,
+    "aiohttp": logging.WARNING,
+    "asyncio": logging.WARNING,
+}
+"""Libraries that tell below these levels what nobody needs. azure-identity's warnings quote the reply that it could not
+read, which may hold a token; `wire.credentials` tells of every failure itself."""
 
 
 class Logs:
@@ -88,8 +96,8 @@ class Logs:
         root.handlers[:] = [_Forward(self)]
         self._undo.append(lambda: root.handlers.__setitem__(slice(None), kept))
         self._set_level(root, self.threshold)
-        for name in QUIET:
-            self._set_level(logging.getLogger(name), max(logging.WARNING, self.threshold))
+        for name, level in QUIET.items():
+            self._set_level(logging.getLogger(name), max(level, self.threshold))
         logging.captureWarnings(True)
         self._undo.append(lambda: logging.captureWarnings(False))
 
