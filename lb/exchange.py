@@ -17,12 +17,17 @@ Headers = Sequence[tuple[bytes, bytes]]
 class BodyStream(Protocol):
     """A request body too large to keep: it can be read once, so the request can be sent once."""
 
-    length: int | None
-    """Its Content-Length in bytes, or None when the client sends it chunked."""
-    prefix: bytes
-    """What was read before it was found to be too large; iteration yields it again, first."""
-    started: bool
-    """Has anybody begun to read it? Then it cannot be sent to a second backend."""
+    @property
+    def length(self) -> int | None:
+        """Its Content-Length in bytes, or None when the client sends it chunked."""
+
+    @property
+    def prefix(self) -> bytes:
+        """What was read before it was found to be too large; iteration yields it again, first."""
+
+    @property
+    def started(self) -> bool:
+        """Has anybody begun to read it? Then it cannot be sent to a second backend."""
 
     def __aiter__(self) -> AsyncIterator[bytes]: ...
 

@@ -131,6 +131,11 @@ class Health:
         """Do only ejections stand in the way?"""
         return now >= self.cooling_until and (not self.returning or self.trials < TRIALS)
 
+    def told(self, headroom: float | None, now: float) -> None:
+        """What a reply said of the limit that is left."""
+        if headroom is not None:
+            self.headroom, self.headroom_at = headroom, now
+
     @property
     def silent(self) -> bool:
         return any(breaker.open and breaker.silent for breaker in (self.breaker, self.site.breaker))

@@ -65,6 +65,10 @@ class Pool:
         """Does any backend serve this deployment, well or not?"""
         return any(site.backend.serves(deployment) for site in self._sites.values())
 
+    def served(self) -> list[str]:
+        """The deployments that are configured by name, sorted."""
+        return sorted({name for site in self._sites.values() for name in site.backend.deployments or ()})
+
     def begin(self, now: float, deployment: str | None, tried: set[str], request_id: str) -> Attempt | None:
         """A permit for the best backend not yet in `tried`, or None. Lowest priority number first, then the policy."""
         if self._cooling:

@@ -152,3 +152,17 @@ def _date(value: bytes | None) -> float | None:
     except (ValueError, OverflowError, TypeError):
         return None
     return seconds if math.isfinite(seconds) else None
+
+
+def headroom(get: Get) -> float | None:
+    """Share of the token or request limit that is left, 0 to 1, whichever is less; None when it is not told.
+
+    Advice only: Azure was seen to answer `limit: -1`, and a negative rest on requests that it completed.
+    """
+    shares = []
+    for kind in (b"tokens", b"requests"):
+        left = get(b"x-ratelimit-remaining-" + kind)
+        limit = get(b"x-ratelimit-limit-" + kind) if left else None
+        if left and limit and left.isdigit() and limit.isdigit() and int(limit) > 0:
+            shares.append(min(1.0, int(left) / int(limit)))
+    return min(shares, default=None)

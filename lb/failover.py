@@ -1,0 +1,277 @@
+"""Try backends until one answer is worth relaying; the slot is held to the last byte.
+
+Read `Answering._find` first: it is the whole loop. Leaving the `async with` - normally, by a cut, by cancellation or by
+our own bug - closes what is open and returns every permit.
+"""
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+
+from lb.balancing.attempt import Attempt
+from lb.balancing.backend import Backend
+from lb.balancing.budget import FaultBudget
+from lb.balancing.pool import Pool
+from lb.balancing.routing import Route, rewrite_body, rewrite_target
+from lb.balancing.verdict import RELAY, Faulted, Judge, Misconfigured, Relay, Throttled, Verdict, headroom
+from lb.conclusion import Tried, all_throttled, nobody_left
+from lb.events import Attempted, Emit, Exhausted, Judged
+from lb.exchange import BackendFailed, Blame, BodyStream, Reply, Request, Transport
+from lb.opening import is_event_stream, judge_opening, read_error
+from lb.refusal import Refusal
+from lb.splice import Splice
+
+TRIAL_WAIT = 5.0
+"""Seconds that a request waits for the two that try a returning deployment, before it is answered 429."""
+
+
+class Failover:
+    """What all requests share: the health table, the way to the backends, the budget for retried faults."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        transport: Transport,
+        judge: Judge,
+        clock: Callable[[], float],
+        emit: Emit,
+        *,
+        first_event_seconds: float = 0.0,
+    ) -> None:
+        self.pool = pool
+        self.transport = transport
+        self.judge = judge
+        self.clock = clock
+        self.emit = emit
+        self.first_event_seconds = first_event_seconds
+        self.budget = FaultBudget()
+        self.waiting: set[asyncio.Future[None]] = set()
+
+    def answer(self, request: Request, route: Route) -> "Answering":
+        """`async with failover.answer(request, route) as answer`: a `Reply` to relay, or a `Refusal` to send."""
+        return Answering(self, request, route)
+
+    def wake(self) -> None:
+        """A trial told something: whoever waits for it looks again."""
+        for waiter in self.waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def next_trial(self, until: float) -> bool:
+        """Wait until a trial tells; False when `until` comes first."""
+        waiter = asyncio.get_running_loop().create_future()
+        self.waiting.add(waiter)
+        try:
+            async with asyncio.timeout(max(0.0, until - self.clock())):
+                await waiter
+        except TimeoutError:
+            return False
+        finally:
+            self.waiting.discard(waiter)
+        return True
+
+
+class Answering:
+    """One request's way through the backends."""
+
+    __slots__ = (
+        "_failed",
+        "_failover",
+        "_held",
+        "_last",
+        "_last_by",
+        "_request",
+        "_route",
+        "answered_by",
+        "attempts",
+        "reply",
+        "tried",
+    )
+
+    def __init__(self, failover: Failover, request: Request, route: Route) -> None:
+        self._failover = failover
+        self._request = request
+        self._route = route
+        self._held: list[Attempt] = []
+        self._failed: list[Attempt] = []
+        self._last: Reply | None = None
+        self._last_by: Backend | None = None
+        self.reply: Reply | None = None
+        self.answered_by: Backend | None = None
+        self.attempts = 0
+        self.tried: list[Tried] = []
+
+    async def __aenter__(self) -> Reply | Refusal:
+        try:
+            return await self._find()
+        except BaseException:
+            self._close()
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    async def _find(self) -> Reply | Refusal:
+        """The loop. Returning a reply is the commit point: from its first byte on nothing fails over."""
+        self._failover.budget.request(self._failover.clock())
+        names: set[str] = set()
+        while attempt := await self._permit(names):
+            names.add(attempt.backend.name)
+            verdict = await self._try(attempt, names)
+            if verdict is RELAY:
+                self._forget_last()
+                assert self.reply is not None  # noqa: S101 - only a reply can be judged worth relaying
+                return self.reply
+            self._put_aside(attempt, verdict)
+            if not self._may_go_on(verdict, names):
+                return self._settle(verdict)
+        return self._conclude()
+
+    async def _permit(self, names: set[str]) -> Attempt | None:
+        """The next backend. While a returning deployment is being tried, the others wait for what comes of it."""
+        failover, deployment = self._failover, self._route.deployment
+        until = 0.0
+        while True:
+            now = failover.clock()
+            attempt = failover.pool.begin(now, deployment, names, self._request.id)
+            if attempt is not None:
+                self._held.append(attempt)
+                return attempt
+            until = until or now + TRIAL_WAIT
+            if not failover.pool.awaits_trial(now, deployment, names) or not await failover.next_trial(until):
+                return None
+
+    async def _try(self, attempt: Attempt, names: set[str]) -> Verdict:
+        """Ask one backend, and judge and learn what comes of it."""
+        failover = self._failover
+        self.attempts += 1
+        backend = attempt.backend
+        target = rewrite_target(self._route, self._request.target, backend)
+        failover.emit(Attempted(self._request.id, backend, attempt.deployment, target, self.attempts))
+        verdict = await self._ask(attempt, target, names)
+        now = failover.clock()
+        trial = attempt.trial
+        failover.pool.learn(now, attempt, verdict, self._failed)
+        if trial:
+            failover.wake()
+        status = self.reply.status if self.reply is not None else None
+        detail = "" if isinstance(verdict, Relay) else verdict.reason
+        failover.emit(
+            Judged(
+                self._request.id,
+                backend,
+                attempt.deployment,
+                self.attempts,
+                status,
+                verdict.said,
+                now - attempt.started,
+                detail,
+            )
+        )
+        return verdict
+
+    async def _ask(self, attempt: Attempt, target: bytes, names: set[str]) -> Verdict:
+        limit = self._failover.first_event_seconds
+        try:
+            if limit and self._request.replayable and self._others(names):
+                async with asyncio.timeout(limit):
+                    return await self._send(attempt, target)
+            return await self._send(attempt, target)
+        except TimeoutError:
+            self._drop()
+            return Faulted(f"no answer within {limit:g} s", silent=True)
+        except BackendFailed as failure:
+            self._drop()
+            whole = failure.blame in (Blame.CONNECT, Blame.TLS, Blame.TOKEN)
+            return Faulted(failure.detail, whole=whole, silent=failure.blame is Blame.SILENT)
+
+    async def _send(self, attempt: Attempt, target: bytes) -> Verdict:
+        """Send, and judge the head; then what the head alone does not tell."""
+        failover = self._failover
+        reply = await failover.transport.send(attempt.backend, self._request, target, self._body(attempt))
+        self.reply, self.answered_by = reply, attempt.backend
+        verdict = failover.judge.head(reply.status, reply.get)
+        if verdict is RELAY:
+            if reply.status == 200 and is_event_stream(reply):
+                return await judge_opening(reply, failover.judge)
+            if reply.status == 404:
+                return failover.judge.body(404, await read_error(reply))
+            attempt.health.told(headroom(reply.get), failover.clock())
+        return verdict
+
+    def _body(self, attempt: Attempt) -> bytes | BodyStream:
+        body = self._request.body
+        if isinstance(body, bytes):
+            return rewrite_body(self._route, body, attempt.backend)
+        prefix = rewrite_body(self._route, body.prefix, attempt.backend)
+        return body if prefix is body.prefix else Splice(body, prefix)
+
+    def _put_aside(self, attempt: Attempt, verdict: Verdict) -> None:
+        """Not worth relaying: keep a fault's reply, which may turn out to be the best there is, and drop any other."""
+        self.tried.append(Tried(attempt.backend.name, verdict))
+        self._failover.pool.release(attempt)
+        if self._request.replayable and not isinstance(verdict, Faulted):
+            self._drop()
+        elif self.reply is not None:
+            self._forget_last()
+            self._last, self.reply = self.reply, None
+            self._last_by = attempt.backend
+        if isinstance(verdict, Faulted) and not verdict.whole:
+            self._failed.append(attempt)
+
+    def _may_go_on(self, verdict: Verdict, names: set[str]) -> bool:
+        """The retry table of the contract: for which requests does this verdict allow another backend?"""
+        if not self._request.replayable:
+            return False
+        if not isinstance(verdict, Faulted) or verdict.whole:
+            return True
+        if not self._route.operation.repeatable:
+            return False
+        return not self._others(names) or self._failover.budget.retry(self._failover.clock())
+
+    def _others(self, names: set[str]) -> bool:
+        return self._failover.pool.others(self._failover.clock(), self._route.deployment, names)
+
+    def _settle(self, verdict: Verdict) -> Reply | Refusal:
+        """The request may not go to another backend: what this one said is the answer."""
+        if self._last is not None and not isinstance(verdict, Misconfigured):
+            return self._relay_last()
+        return self._conclude() if isinstance(verdict, Throttled) else nobody_left(self.tried)
+
+    def _conclude(self) -> Reply | Refusal:
+        """Nobody is left to try. Throttling comes first, since the client can do something about it: wait."""
+        failover, deployment = self._failover, self._route.deployment
+        seconds = failover.pool.soonest(failover.clock(), deployment)
+        if seconds is None and any(isinstance(tried.verdict, Throttled) for tried in self.tried):
+            seconds = 1.0  # it was so short that it is over
+        if seconds is not None:
+            failover.emit(Exhausted(self._request.id, deployment, seconds))
+            return all_throttled(seconds)
+        return self._relay_last() if self._last is not None else nobody_left(self.tried)
+
+    def _relay_last(self) -> Reply:
+        assert self._last is not None  # noqa: S101 - both callers have looked
+        self.reply, self._last = self._last, None
+        self.answered_by = self._last_by
+        return self.reply
+
+    def _drop(self) -> None:
+        if self.reply is not None:
+            self.reply.close()
+            self.reply = self.answered_by = None
+
+    def _forget_last(self) -> None:
+        if self._last is not None:
+            self._last.close()
+            self._last = None
+
+    def _close(self) -> None:
+        self._drop()
+        self._forget_last()
+        for attempt in self._held:
+            trial = attempt.trial
+            self._failover.pool.release(attempt)
+            if trial:
+                self._failover.wake()

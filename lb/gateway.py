@@ -1,0 +1,110 @@
+"""The story of one request: identify -> route -> fail over -> relay -> tell how it ended, exactly once."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from lb.balancing.routing import Operation, Route, Unroutable, needs_name, route
+from lb.conclusion import not_served
+from lb.events import Emit, Finished, Outcome
+from lb.exchange import BackendFailed, Client, ClientGone, Request
+from lb.failover import Answering, Failover
+from lb.refusal import Head, Refusal
+
+Identity = str | None | Refusal
+Identify = Callable[[Head], Identity | Awaitable[Identity]]
+"""Who is calling: a name, None where nobody is asked, a refusal, or either of them later, when keys must be fetched."""
+
+
+class Gateway:
+    """Answers requests. `explain` adds the `x-lb-*` fields to replies."""
+
+    def __init__(
+        self, identify: Identify, failover: Failover, clock: Callable[[], float], emit: Emit, *, explain: bool = True
+    ) -> None:
+        self.identify = identify
+        self.failover = failover
+        self.explain = explain
+        self._clock = clock
+        self._emit = emit
+
+    async def handle(self, request: Request, client: Client) -> None:
+        """Answer one request, whatever comes. The outcome is *crashed* until a better one is earned."""
+        started = self._clock()
+        told = Finished(request.id, request.method, None, Outcome.CRASHED, None, 0, 0.0)
+        try:
+            await self._answer(request, client, told)
+        except BackendFailed as failure:
+            told.outcome, told.detail = Outcome.CUT, failure.detail
+        except (ClientGone, asyncio.CancelledError):
+            told.outcome = Outcome.ABANDONED
+            raise
+        except Exception as bug:
+            told.detail = repr(bug)
+            raise
+        finally:
+            told.seconds = self._clock() - started
+            self._emit(told)
+
+    async def _answer(self, request: Request, client: Client, told: Finished) -> None:
+        found = self._route(request)
+        if isinstance(found, Refusal):
+            self._refuse(request, client, told, found)
+            told.outcome = Outcome.REFUSED
+            return
+        told.deployment = found.deployment
+        answering = self.failover.answer(request, found)
+        try:
+            async with answering as answer:
+                self._tell(told, answering)
+                if isinstance(answer, Refusal):
+                    self._refuse(request, client, told, answer)
+                    told.outcome = Outcome.EXHAUSTED
+                    return
+                told.status = answer.status
+                await client.relay(answer, self._explanation(request, told))
+                told.outcome = Outcome.RELAYED
+        finally:
+            told.attempts = answering.attempts
+
+    def _route(self, request: Request) -> Route | Refusal:
+        body = request.body
+        whole = isinstance(body, bytes)
+        try:
+            found = route(
+                request.method,
+                request.target,
+                request.content_type,
+                request.content_encoding,
+                body if isinstance(body, bytes) else body.prefix,
+                whole=whole,
+            )
+        except Unroutable as problem:
+            return Refusal(400, "BadRequest", f"{str(problem).capitalize()}.")
+        pool = self.failover.pool
+        if found.unnamed and found.operation is Operation.INFERENCE and any(map(needs_name, pool.backends)):
+            return Refusal(
+                400, "BadRequest", f"The request names no deployment and must, to find its backend: {found.unnamed}."
+            )
+        if not pool.serving(found.deployment):
+            return not_served(found.deployment, pool.served())
+        return found
+
+    def _tell(self, told: Finished, answering: Answering) -> None:
+        told.attempts = answering.attempts
+        if answering.answered_by is not None:
+            told.backend = answering.answered_by.name
+
+    def _explanation(self, request: Request, told: Finished) -> tuple[tuple[bytes, bytes], ...]:
+        """Which backend answered, after how many attempts."""
+        if not self.explain:
+            return ()
+        explanation = (
+            (b"x-lb-attempts", b"%d" % told.attempts),
+            (b"x-lb-request-id", request.id.encode("ascii", "replace")),
+        )
+        return explanation if told.backend is None else ((b"x-lb-backend", told.backend.encode()), *explanation)
+
+    def _refuse(self, request: Request, client: Client, told: Finished, refusal: Refusal) -> None:
+        told.status, told.detail = refusal.status, refusal.message
+        headers = ((b"content-type", b"application/json"), *refusal.headers, *self._explanation(request, told))
+        client.answer(refusal.status, headers, refusal.body)

@@ -1,0 +1,46 @@
+"""What we say to a client whose request no backend shall see, and what we know of it when we say so."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from lb.exchange import Headers
+
+
+class Head(Protocol):
+    """A request's head, complete and valid, before its body is read. The only place that holds the client's secrets."""
+
+    method: str
+    target: bytes
+    """Origin-form path and query as received, a key in the query included: not for logs."""
+    fields: Mapping[bytes, bytes]
+    """First values by lower-case name, of the fields that decide something here (see `lb.wire.headers`)."""
+    api_key: bytes | None
+    """The `api-key` field."""
+    bearer: bytes | None
+    """What follows `Authorization: Bearer `."""
+    query_key: bytes | None
+    """`?api-key=`, percent-decoded."""
+    peer: str
+    """The address the connection came from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A final answer that we give instead of a backend."""
+
+    status: int
+    code: str
+    message: str
+    headers: Headers = ()
+
+    @property
+    def body(self) -> bytes:
+        """The answer's JSON body."""
+        return error_body(self.code, self.message)
+
+
+def error_body(code: str, message: str) -> bytes:
+    """An error in the shape that Azure OpenAI uses, which is where its SDKs look for `code` and `message`."""
+    return json.dumps({"error": {"code": code, "message": message}}, separators=(",", ":")).encode()
