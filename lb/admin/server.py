@@ -1,0 +1,36 @@
+"""The operator listener."""
+
+import orjson
+from aiohttp import web
+
+from lb.admin.status import Overview
+
+
+class AdminServer:
+    """Serves `/status` and `/healthz` on its own address."""
+
+    def __init__(self, overview: Overview) -> None:
+        self._overview = overview
+        app = web.Application()
+        app.router.add_get("/status", self._status)
+        app.router.add_get("/healthz", self._healthz)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self.port = 0
+
+    async def start(self, host: str, port: int) -> None:
+        """Listen. Raises OSError when the address is taken."""
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host, port)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def close(self) -> None:
+        """Stop listening."""
+        await self._runner.cleanup()
+
+    async def _status(self, request: web.Request) -> web.Response:
+        body = orjson.dumps(self._overview.status(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        return web.Response(body=body, content_type="application/json", headers={"cache-control": "no-store"})
+
+    async def _healthz(self, request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")

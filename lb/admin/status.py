@@ -1,0 +1,58 @@
+"""`/status`: the health table and the totals as JSON, with a versioned schema (docs/status.md)."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from lb.balancing.snapshot import Row
+
+SCHEMA = 1
+"""Raised when a field changes its meaning or goes; new fields may come at any time."""
+
+
+class Overview(Protocol):
+    """What the admin listener shows; the composition root gives it."""
+
+    def status(self) -> dict[str, Any]:
+        """The document that `/status` answers with."""
+
+
+def document(
+    *,
+    version: str,
+    uptime: float,
+    draining: bool,
+    policy: str,
+    connections: int,
+    requests: Mapping[str, Any],
+    rows: Iterable[Row],
+) -> dict[str, Any]:
+    """The whole document. Times are seconds."""
+    return {
+        "schema": SCHEMA,
+        "version": version,
+        "uptime_seconds": round(uptime, 3),
+        "draining": draining,
+        "policy": policy,
+        "connections": connections,
+        "requests": requests,
+        "backends": [_backend(row) for row in rows],
+    }
+
+
+def _backend(row: Row) -> dict[str, Any]:
+    return {
+        "name": row.backend.name,
+        "url": row.backend.url,
+        "priority": row.backend.priority,
+        "weight": row.backend.weight,
+        "deployment": row.deployment,
+        "state": row.state,
+        "seconds_left": round(max(0.0, row.seconds), 3),
+        "reason": row.reason,
+        "strikes": row.strikes,
+        "in_flight": row.in_flight,
+        "served": row.served,
+        "throttled": row.throttled,
+        "faulted": row.faulted,
+        "headroom": row.headroom,
+    }

@@ -1,0 +1,53 @@
+"""The observer that counts: what `/status` shows beside the health table."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from lb.events import Attempted, Event, Finished, Judged
+
+
+@dataclass(slots=True)
+class Tally:
+    """Totals since the process started. Call it with every event."""
+
+    requests: int = 0
+    attempts: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    verdicts: Counter[str] = field(default_factory=Counter)
+    absorbed: int = 0
+    """Throttled attempts of requests that another backend then answered."""
+    _throttled: Counter[str] = field(default_factory=Counter)
+    """Throttled attempts of the requests that are still running, by request id."""
+
+    def __call__(self, event: Event) -> None:
+        kind = type(event)
+        if kind is Attempted:
+            self.attempts += 1
+        elif isinstance(event, Judged):
+            self._judged(event)
+        elif isinstance(event, Finished):
+            self._finished(event)
+
+    def _judged(self, event: Judged) -> None:
+        self.verdicts[event.verdict] += 1
+        if event.verdict == "throttled":
+            self._throttled[event.request_id] += 1
+
+    def _finished(self, event: Finished) -> None:
+        self.requests += 1
+        self.outcomes[event.outcome.value] += 1
+        if self._throttled:
+            throttled = self._throttled.pop(event.request_id, 0)
+            if event.backend is not None:
+                self.absorbed += throttled
+
+    def totals(self) -> dict[str, Any]:
+        """The numbers by their names in `/status`."""
+        return {
+            "finished": self.requests,
+            "outcomes": dict(self.outcomes),
+            "attempts": self.attempts,
+            "verdicts": dict(self.verdicts),
+            "throttled_absorbed": self.absorbed,
+        }
