@@ -1,0 +1,149 @@
+"""A backend's reply as the spine sees it, and what it keeps until somebody takes it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, Protocol
+
+from lb.exchange import ClientGone, Headers, Receiver
+
+HOLD_LIMIT: Final = 256 * 1024
+"""Bytes that are kept for somebody who has not asked for them yet; then the backend has to wait."""
+
+
+class Source(Protocol):
+    """What a reply needs of the connection that it comes from."""
+
+    receiver: Receiver | None
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+    def abandon(self) -> None:
+        """Nobody wants the rest."""
+
+
+class BackendReply:
+    """Implements `lb.exchange.Reply`.
+
+    The connection pushes pieces in by `hold` (or, once `relay` has set a receiver, hands them to it directly), and ends
+    by `finish` or `fail`. From then on the reply no longer knows the connection, which may serve another request.
+    """
+
+    __slots__ = ("_failure", "_held", "_held_bytes", "_overfull", "_paused", "_seen", "_source", "_waiter", "ended",
+                 "headers", "length", "reason", "status")  # fmt: skip
+
+    def __init__(self, source: Source, status: int, reason: bytes, headers: Headers, length: int | None) -> None:
+        self.status = status
+        self.reason = reason
+        self.headers = headers
+        self.length = length
+        self.ended = False
+        self._source: Source | None = source
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._seen = 0
+        self._paused = False
+        self._overfull = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._failure: Exception | None = None
+
+    def get(self, name: bytes) -> bytes | None:
+        size = len(name)
+        for field, value in self.headers:
+            if len(field) == size and field.lower() == name:
+                return value.strip(b" \t")
+        return None
+
+    async def more(self) -> bytes:
+        while True:
+            unseen = self._held[self._seen :]
+            if unseen:
+                self._seen = len(self._held)
+                return unseen[0] if len(unseen) == 1 else b"".join(unseen)
+            if self._over():
+                return b""
+            self._relieve()
+            await self._wait()
+
+    async def relay(self, receiver: Receiver) -> None:
+        held = self._held
+        if held:
+            self._held = []
+            self._held_bytes = self._seen = 0
+            receiver.data(held[0] if len(held) == 1 else b"".join(held))
+        if self._over():
+            return
+        source = self._source
+        assert source is not None  # noqa: S101 - it is not over
+        source.receiver = receiver
+        self._relieve()
+        try:
+            await self._wait()
+        finally:
+            if self._source is not None:  # else the connection may be another request's by now
+                source.receiver = None
+        self._over()
+
+    def pause(self) -> None:
+        self._paused = True
+        if self._source is not None:
+            self._source.pause()
+
+    def resume(self) -> None:
+        self._paused = False
+        if self._source is not None:
+            self._source.resume()
+
+    def close(self) -> None:
+        source = self._source
+        self._held = []
+        if source is not None:
+            self.fail(ClientGone("the reply was closed before its end"))
+            source.abandon()
+
+    def hold(self, piece: bytes) -> None:
+        """Keep a piece that has no receiver yet."""
+        self._held.append(piece)
+        self._held_bytes += len(piece)
+        if self._waiter is not None:
+            self._wake()
+        elif self._held_bytes > HOLD_LIMIT and self._source is not None:
+            self._overfull = True
+            self._source.pause()
+
+    def finish(self) -> None:
+        """The body is complete."""
+        self.ended = True
+        self._source = None
+        self._wake()
+
+    def fail(self, error: Exception) -> None:
+        """No more will come."""
+        self._failure = error
+        self._source = None
+        self._wake()
+
+    def _over(self) -> bool:
+        if self._failure is not None:
+            raise self._failure
+        return self.ended
+
+    def _relieve(self) -> None:
+        if self._overfull:
+            self._overfull = False
+            if not self._paused and self._source is not None:
+                self._source.resume()
+
+    async def _wait(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)

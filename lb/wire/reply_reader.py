@@ -1,0 +1,236 @@
+"""Where a backend's reply begins and ends: bytes in, head and body pieces out, no sockets (RFC 9112 sections 4 to 7).
+
+httptools checks the head and undoes the chunked coding. It is fed whole heads only, so that the end of the head, and
+with it every byte after the reply, is known exactly. Bodies framed by length or by the connection's end pass untouched.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from lb.exchange import Headers
+
+HEAD_LIMIT: Final = 64 * 1024
+"""Bytes of one reply's heads together, interim ones included; also of chunk framing or trailers without a body byte."""
+
+_CONTROLS: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_VERSIONS: Final = (b"HTTP/1.1 ", b"HTTP/1.0 ")
+_UNTIL_END: Final = -1
+
+Interim = Callable[[int, Headers], None]
+
+
+class ReplyReader:
+    """Reads one reply. `fault`, once set, says what is wrong with it; nothing more is then read.
+
+    `done` is set by the end of the body as well as by a fault, so that the hot path has one flag to look at.
+    """
+
+    __slots__ = (
+        "_barren", "_bodiless", "_chunked", "_fields", "_interim", "_left", "_old", "_parser", "_partial", "_pieces",
+        "_size", "clean", "done", "ended", "fault", "headers", "length", "on_body", "persistent", "reason", "status",
+    )  # fmt: skip
+
+    def __init__(self, bodiless: bool = False, interim: Interim | None = None) -> None:
+        """`bodiless`: the request was a HEAD. `interim` is told each 1xx reply."""
+        self.status = 0
+        """0 until the final head is there."""
+        self.reason = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.length: int | None = None
+        self.persistent = False
+        """Both the head and the framing allow another reply on this connection."""
+        self.clean = True
+        """Nothing came after the reply that nobody had asked for."""
+        self.ended = False
+        self.fault: str | None = None
+        self.done = False
+        self._bodiless = bodiless
+        self._interim = interim
+        self._parser: HttpResponseParser | None = None
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._partial = b""
+        self._size = 0
+        self._old = False
+        self._chunked = False
+        self._left = 0
+        self._barren = 0
+        self._pieces: list[bytes] = []
+        self.on_body = self._pieces.append  # the parser then calls into C, not back into Python, for every piece
+
+    def feed(self, data: bytes) -> bytes:
+        """Take what one read brought; return the body bytes in it, joined."""
+        if self._chunked:
+            return self._unchunk(data)
+        if not self.status:
+            return self._read_head(data)
+        left = self._left
+        if left == _UNTIL_END:
+            return data
+        if len(data) < left:
+            self._left = left - len(data)
+            return data
+        self.ended = self.done = True
+        if len(data) > left:
+            self.clean = False
+            return data[:left]
+        return data
+
+    def eof(self) -> bool:
+        """The backend closed its side: was that the end of the body?"""
+        if self.status and self._left == _UNTIL_END:
+            self.ended = self.done = True
+        return self.ended
+
+    @property
+    def begun(self) -> bool:
+        """Has any byte come?"""
+        return bool(self.status or self._size or self._partial)
+
+    def _unchunk(self, data: bytes) -> bytes:
+        assert self._parser is not None  # noqa: S101 - set with `_chunked`
+        pieces = self._pieces
+        try:
+            self._parser.feed_data(data)
+        except HttpParserError as error:
+            self._wrong_after_head(str(error))
+        if self.ended and not _ends_exactly(data):
+            self.clean = False
+        if not pieces:
+            self._barren += len(data)
+            if self._barren > HEAD_LIMIT and not self.done:
+                self._wrong(f"more than {HEAD_LIMIT} bytes of chunk framing or trailers in a row")
+            return b""
+        self._barren = 0
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        return body
+
+    def _read_head(self, data: bytes) -> bytes:
+        if self._partial:
+            data = self._partial + data
+            self._partial = b""
+        while not self.done:
+            end = data.find(b"\r\n\r\n") + 4
+            if end == 3:
+                self._wait_for_more(data)
+                return b""
+            self._size += end
+            if self._size > HEAD_LIMIT:
+                self._wrong(f"its head is larger than {HEAD_LIMIT} bytes")
+                return b""
+            self._parse(data[:end])
+            data = data[end:]
+            if self.status:
+                return self._begin_body(data)
+        return b""
+
+    def _wait_for_more(self, data: bytes) -> None:
+        """An unfinished head is kept, but what can never become one is refused now, not at the idle limit."""
+        self._partial = data
+        if self._size + len(data) > HEAD_LIMIT:
+            self._wrong(f"its head is larger than {HEAD_LIMIT} bytes")
+        elif not any(data.startswith(version[: len(data)]) for version in _VERSIONS):
+            self._wrong("what came is not HTTP/1.1")
+        elif data.count(b"\n") != data.count(b"\r\n"):
+            self._wrong("a line of its head ends without a carriage return")
+
+    def _parse(self, head: bytes) -> None:
+        if not head.startswith(_VERSIONS):
+            self._wrong("what came is not HTTP/1.1")
+            return
+        self._old = head.startswith(_VERSIONS[1])
+        self._parser = HttpResponseParser(self)
+        try:
+            self._parser.feed_data(head)
+        except HttpParserUpgrade:
+            self._wrong("it switched protocols, which nobody had asked for")
+        except HttpParserError as error:
+            self._wrong(str(error))
+
+    def on_status(self, reason: bytes) -> None:
+        self.reason = reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Trailers come here, too, and are dropped: a proxy may (RFC 9110 section 6.5.1), Azure sends none, and fields
+        that come after the commit point could only contradict what the head said."""
+        self._fields.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        if self.status:  # a second reply behind the one that was asked for
+            self.clean = False
+            return
+        assert self._parser is not None  # noqa: S101 - it is the caller
+        status = self._parser.get_status_code()
+        fields, self._fields = self._fields, []
+        length, chunked = self._framing(fields)
+        if self.fault:
+            return
+        if not self.reason.isalnum() and _CONTROLS.search(self.reason):
+            self._wrong("control characters in its reason phrase")
+        elif status >= 200:
+            # Only inside the parser's callbacks does it still know the answer.
+            self.persistent = self._parser.should_keep_alive()
+            self.status, self.headers, self.length, self._chunked = status, fields, length, chunked
+        else:
+            self._pass_interim(status, fields, bool(length or chunked))
+
+    def on_message_complete(self) -> None:
+        if self._chunked:
+            self.ended = self.done = True
+
+    def _framing(self, fields: list[tuple[bytes, bytes]]) -> tuple[int | None, bool]:
+        """Length and coding. httptools has refused lengths that are garbled, doubled or beside a transfer coding."""
+        length, chunked = None, False
+        for name, value in fields:
+            size = len(name)
+            if size == 14 and name.lower() == b"content-length":
+                length = int(value)
+            elif size == 17 and name.lower() == b"transfer-encoding":
+                if chunked or value.strip(b" \t").lower() != b"chunked":
+                    self._wrong("a transfer coding other than chunked, once")
+                chunked = True
+        if chunked and self._old:
+            self._wrong("a transfer coding in HTTP/1.0")  # RFC 9112 section 6.1: faulty framing
+        return length, chunked
+
+    def _pass_interim(self, status: int, fields: list[tuple[bytes, bytes]], framed: bool) -> None:
+        if status < 100:
+            self._wrong(f"its status is {status:03}")
+        elif status == 101:
+            self._wrong("it switched protocols, which nobody had asked for")
+        elif framed:
+            self._wrong(f"an interim reply ({status}) with a body")
+        elif self._interim is not None:
+            self._interim(status, fields)
+        self.reason = b""
+
+    def _begin_body(self, rest: bytes) -> bytes:
+        if self._bodiless or self.status in (204, 304):
+            self.length, self._chunked = 0, False
+        if self._chunked:
+            return self._unchunk(rest) if rest else b""
+        self._parser = None
+        self._left = _UNTIL_END if self.length is None else self.length
+        return self.feed(rest) if rest or self._left == 0 else b""
+
+    def _wrong(self, why: str) -> None:
+        if self.fault is None:
+            self.fault = why
+        self.done = True
+
+    def _wrong_after_head(self, why: str) -> None:
+        if self.ended:
+            self.clean = False
+        else:
+            self._wrong(why)
+
+
+def _ends_exactly(data: bytes) -> bool:
+    """Is the line end that closes the chunked body the last thing in this read? The parser skips further line ends.
+
+    A read of less than five bytes cannot tell, and the connection is then not used again: rare and harmless.
+    """
+    return data[-4:] == b"\r\n\r\n" and data[-5:-4] not in b"\r\n"
