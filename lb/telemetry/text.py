@@ -9,6 +9,7 @@ LONGEST = 2048
 MASK = "***"
 
 _SECRET = re.compile(r"key|token|secret|passw|pwd|credential|auth|assertion|^sig$|signature|^code$", re.IGNORECASE)
+_OTHER_SEPARATORS = re.compile("[;?]")  # a second `?` comes from a base URL that has a query of its own
 _USERINFO = re.compile(r"//[^/@]*@")
 
 
@@ -28,7 +29,9 @@ def loggable_target(target: bytes) -> str:
 
 def _masked(pair: str) -> str:
     name, equals, value = pair.partition("=")
-    return f"{name}={MASK}" if value and _SECRET.search(unquote_plus(name)) else name + equals + value
+    names = [part.partition("=")[0] for part in _OTHER_SEPARATORS.split(pair)]
+    secret = any(_SECRET.search(unquote_plus(name)) for name in names)
+    return f"{name}={MASK}" if value and secret else name + equals + value
 
 
 def _plain(char: str) -> bool:
