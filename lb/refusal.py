@@ -1,7 +1,6 @@
 """What we say to a client whose request no backend shall see, and what we know of it when we say so."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,7 +13,7 @@ class Head(Protocol):
     method: str
     target: bytes
     """Origin-form path and query as received, a key in the query included: not for logs."""
-    fields: Mapping[bytes, bytes]
+    fields: dict[bytes, bytes]
     """First values by lower-case name, of the fields that decide something here (see `lb.wire.headers`)."""
     api_key: bytes | None
     """The `api-key` field."""

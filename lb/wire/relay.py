@@ -1,0 +1,136 @@
+"""The waiting client: writes a reply as it arrives, and never makes up the end of one that did not end."""
+
+import asyncio
+import socket
+import struct
+
+from lb.exchange import BackendFailed, ClientGone, Headers, Reply
+from lb.wire.headers import own_head, reply_head
+
+_BODILESS = frozenset((204, 304))  # RFC 9110 section 6.4.1
+_COPY_MAX = 32 * 1024
+"""A chunk up to this size is copied into its framing; three buffers in one system call cost more than that copy."""
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: closing resets the connection
+
+
+class WaitingClient:
+    """One request's client (`lb.exchange.Client`), which is also the `Receiver` of its reply.
+
+    `begun` is set with the first byte of a final reply, `over` when nothing more will be sent for this request,
+    `keep` tells whether the connection may live on after it.
+    """
+
+    __slots__ = ("_chunked", "_delimited", "_headless", "_modern", "_reply", "_transport", "_whole", "begun", "gone",
+                 "keep", "over")  # fmt: skip
+
+    def __init__(self, transport: asyncio.WriteTransport, method: str, modern: bool, keep: bool) -> None:
+        self._transport = transport
+        self._headless = method == "HEAD"
+        self._modern = modern
+        self._reply: Reply | None = None
+        self._chunked = False
+        self._delimited = False
+        self._whole: list[bytes] | None = None
+        self.keep = keep
+        self.gone = False
+        self.begun = False
+        self.over = False
+
+    def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        """Send a reply of our own, framed by its length."""
+        if self.gone or self.begun:
+            return
+        self.begun = self.over = True
+        head = own_head(status, headers, len(body), self._connection())
+        self._transport.write(head if self._headless else head + body)
+
+    async def relay(self, reply: Reply, extra: Headers) -> None:
+        """Send the reply's head with `extra` fields, then its body as it arrives, to its end."""
+        if self.gone:
+            raise ClientGone
+        self.begun = True
+        head = self._head(reply, extra)
+        if reply.ended:
+            self._whole = [head]
+        else:
+            self._reply = reply
+            self._transport.write(head)
+        try:
+            await reply.relay(self)
+        except BackendFailed:
+            self.cut()
+            raise
+        finally:
+            self._reply = None
+        self._finish()
+
+    def data(self, chunk: bytes) -> None:
+        """A piece of the body came: one write."""
+        if not chunk:
+            return  # it would read as the last chunk
+        if self._whole is not None:
+            self._whole.append(b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._chunked else chunk)
+        elif not self._chunked:
+            self._transport.write(chunk)
+        elif len(chunk) <= _COPY_MAX:
+            self._transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+        else:
+            self._transport.writelines((b"%x\r\n" % len(chunk), chunk, b"\r\n"))
+
+    def pause(self) -> None:
+        """The client reads slower than the backend writes."""
+        if self._reply is not None:
+            self._reply.pause()
+
+    def resume(self) -> None:
+        """The client has caught up."""
+        if self._reply is not None:
+            self._reply.resume()
+
+    def cut(self) -> None:
+        """End the connection so that the client sees that the reply is not complete. Idempotent."""
+        if self.over:
+            return
+        self.over = True
+        self.keep = False
+        if self._delimited:  # a clean close would be a clean end
+            sock = self._transport.get_extra_info("socket")
+            if sock is not None:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self._transport.abort()
+        else:
+            self._transport.close()
+
+    def _head(self, reply: Reply, extra: Headers) -> bytes:
+        status = reply.status
+        framing = b""
+        if self._headless or status in _BODILESS:
+            sized = status != 204  # RFC 9110 section 8.6
+        elif reply.length is not None:
+            sized = True
+        else:
+            sized = False
+            if self._modern:
+                self._chunked = True
+                framing = b"Transfer-Encoding: chunked\r\n"
+            else:
+                self._delimited = True
+                self.keep = False
+        added = b"".join([b"%b: %b\r\n" % pair for pair in extra])
+        tail = b"%b%b%b\r\n" % (added, framing, self._connection())
+        return reply_head(status, reply.reason, reply.headers, sized, tail)
+
+    def _connection(self) -> bytes:
+        if not self.keep:
+            return b"Connection: close\r\n"
+        return b"" if self._modern else b"Connection: keep-alive\r\n"
+
+    def _finish(self) -> None:
+        self.over = True
+        if self._whole is not None:
+            if self._chunked:
+                self._whole.append(b"0\r\n\r\n")
+            self._transport.write(b"".join(self._whole))
+            self._whole = None
+        elif self._chunked:
+            self._transport.write(b"0\r\n\r\n")

@@ -1,0 +1,113 @@
+"""The traffic listener: opens, drains, closes."""
+
+import asyncio
+import socket
+
+from lb.wire.front import Front
+from lb.wire.hub import Gateway, Hub, Limits, Report
+
+_SWEEP_SECONDS = 1.0
+_MOMENT_SECONDS = 1.0
+"""For which a draining listener still accepts: those in front of us notice `/readyz` late."""
+_BACKLOG = 4096
+
+
+class Server:
+    """Accepts clients for a gateway."""
+
+    def __init__(self, gateway: Gateway, report: Report, limits: Limits | None = None) -> None:
+        self._hub = Hub(gateway, report, limits or Limits())
+        self._servers: list[asyncio.Server] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def connections(self) -> int:
+        """Open client connections."""
+        return len(self._hub.fronts)
+
+    @property
+    def draining(self) -> bool:
+        return self._hub.draining
+
+    @property
+    def kept_bytes(self) -> int:
+        """Of request bodies in memory."""
+        return self._hub.budget.used
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Host and port of each listening socket."""
+        return [sock.getsockname()[:2] for server in self._servers for sock in server.sockets]
+
+    @property
+    def limits(self) -> Limits:
+        """What clients may take; may be replaced at any time, for what begins from then on."""
+        return self._hub.limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        self._hub.limits = limits
+        self._hub.budget.limit = limits.kept_max
+
+    async def start(
+        self, sock: socket.socket | None = None, *, host: str | list[str] = "127.0.0.1", port: int = 0
+    ) -> None:
+        """Listen on a bound socket, or on one host or several and a port. Raises `OSError` where that cannot be."""
+        loop = asyncio.get_running_loop()
+        self._hub.now = loop.time()
+        if sock is not None:
+            self._servers.append(await loop.create_server(self._front, sock=sock, backlog=_BACKLOG))
+        else:
+            self._servers.append(await loop.create_server(self._front, host, port, backlog=_BACKLOG))
+        self._sweep()
+
+    async def drain(self, seconds: float, moment: float = _MOMENT_SECONDS) -> None:
+        """Take no new work, let what is under way finish, cut what has not after `seconds`. Then it is closed."""
+        hub = self._hub
+        hub.draining = True
+        for front in tuple(hub.fronts):
+            front.last_call()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        await asyncio.sleep(min(moment, seconds))  # noqa: TID251 - the moment is the point
+        hub.closing = True
+        self._stop_listening()
+        for front in tuple(hub.fronts):
+            front.close_idle()
+        await self._wait_deserted(end - loop.time())
+        await self.close()
+
+    async def close(self) -> None:
+        """Cut what is under way and close."""
+        self._hub.draining = self._hub.closing = True
+        self._stop_listening()
+        for front in tuple(self._hub.fronts):
+            front.cut()
+        await self._wait_deserted(_SWEEP_SECONDS)
+        for front in tuple(self._hub.fronts):
+            front.transport.abort()
+        await self._wait_deserted(_SWEEP_SECONDS)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _front(self) -> Front:
+        return Front(self._hub)
+
+    def _stop_listening(self) -> None:
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
+
+    async def _wait_deserted(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(max(seconds, 0)):
+                await self._hub.deserted.wait()
+        except TimeoutError:
+            pass
+
+    def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._hub.now = now = loop.time()
+        for front in [front for front in self._hub.fronts if front.deadline < now]:
+            front.overdue()
+        self._timer = loop.call_later(_SWEEP_SECONDS, self._sweep)
