@@ -1,0 +1,160 @@
+"""Composition root: the one module that knows every other. Reads as a list, with the reason for each place."""
+
+import asyncio
+import random
+import socket
+import time
+from importlib.metadata import version
+from typing import Any
+
+from lb.admin.server import AdminServer
+from lb.admin.status import document
+from lb.balancing.policy import POLICIES
+from lb.balancing.pool import Pool
+from lb.balancing.verdict import Judge
+from lb.config import Config
+from lb.events import Event
+from lb.failover import Failover
+from lb.gateway import Gateway, Identify
+from lb.refusal import Head
+from lb.telemetry.lines import LogLines
+from lb.telemetry.log import Logs
+from lb.telemetry.tally import Tally
+from lb.wire.callers import Callers
+from lb.wire.credentials import Credentials, default_azure
+from lb.wire.hub import Limits
+from lb.wire.server import Server
+from lb.wire.transport import SocketTransport
+from lb.wire.tunnel import Proxy
+
+wall = time.time  # noqa: TID251 - the one wall clock: dates in log lines and tokens
+clock = time.monotonic  # noqa: TID251 - the one clock for deadlines; system-wide, so that workers can share them
+
+EXPIRE_SECONDS = 0.25
+"""How often ended cooldowns are told about when no request comes to notice them."""
+
+
+class App:
+    """Everything that serves traffic in one process, put together from a configuration."""
+
+    def __init__(self, config: Config, logs: Logs) -> None:
+        self.config = config
+        self.started = clock()
+        # Observers first: everything below tells them.
+        self._lines = LogLines(logs)
+        self.tally = Tally()
+        # The heart: what is believed of the backends. It survives every reload.
+        self.pool = Pool(
+            config.domain_backends(), self.emit, policy=POLICIES[config.policy], rng=random.Random()  # noqa: S311 - a share of traffic is no secret
+        )
+        # The way out.
+        self.credentials = Credentials(wall, clock, default_azure(config.platform.azure_client_id))
+        self.transport = self._transport(config)
+        # The spine between the two.
+        self.failover = Failover(
+            self.pool,
+            self.transport,
+            Judge(wall, config.limits.max_cooldown_seconds),
+            clock,
+            self.emit,
+            first_event_seconds=config.limits.first_event_seconds,
+        )
+        self.callers = Callers(config.client_keys(), config.entra_settings(), wall, clock)
+        self.gateway = Gateway(_identify(self.callers), self.failover, clock, self.emit, explain=config.explain)
+
+        def report(event: str, **facts: object) -> None:
+            error = facts.pop("error", None)
+            bug = error if isinstance(error, BaseException) else None
+            logs.say("error" if bug else "warning", event, bug, **facts)
+
+        # The way in comes last: nothing may arrive before everything stands.
+        self.server = Server(self.gateway, report, _limits(config))
+        self.admin = AdminServer(self)
+        self._ticker: asyncio.TimerHandle | None = None
+
+    def emit(self, event: Event) -> None:
+        """Tell every observer."""
+        self.tally(event)
+        self._lines(event)
+
+    async def start(self, sock: socket.socket) -> None:
+        """Take requests from a bound socket. Raises OSError when the operator listener's address is taken."""
+        await self.admin.start(self.config.admin.host, self.config.admin.port)
+        await self.server.start(sock=sock)
+        self._tick()
+
+    def reload(self, config: Config) -> None:
+        """Swap the configuration under running requests: what is believed of a backend that stays is kept."""
+        old, self.config = self.config, config
+        self.pool.replace(config.domain_backends(), POLICIES[config.policy])
+        if _transport_settings(old) != _transport_settings(config):
+            before, self.transport = self.transport, self._transport(config)
+            before.retire(backend.url for backend in old.backends)
+        else:
+            gone = {backend.url for backend in old.backends} - {backend.url for backend in config.backends}
+            self.transport.retire(gone)
+        self.failover.transport = self.transport
+        self.failover.judge = Judge(wall, config.limits.max_cooldown_seconds)
+        self.failover.first_event_seconds = config.limits.first_event_seconds
+        self.gateway.explain = config.explain
+        self.server.limits = _limits(config)
+
+    async def drain(self) -> None:
+        """Finish what is running, within the configured time."""
+        await self.server.drain(self.config.limits.drain_seconds)
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        if self._ticker is not None:
+            self._ticker.cancel()
+        await self.admin.close()
+        self.transport.close()
+        await self.callers.close()
+        await self.credentials.close()
+
+    def status(self) -> dict[str, Any]:
+        """The document behind `/status`."""
+        now = clock()
+        return document(
+            version=version("openai-lb"),
+            uptime=now - self.started,
+            draining=self.server.draining,
+            policy=self.config.policy,
+            connections=self.server.connections,
+            requests=self.tally.totals(),
+            rows=self.pool.snapshot(now),
+        )
+
+    def _tick(self) -> None:
+        self.pool.expire(clock())
+        self._ticker = asyncio.get_running_loop().call_later(EXPIRE_SECONDS, self._tick)
+
+    def _transport(self, config: Config) -> SocketTransport:
+        return SocketTransport(
+            self.credentials,
+            clock,
+            idle_seconds=config.limits.http_timeout_seconds,
+            connect_seconds=config.limits.connect_seconds,
+            ca_file=config.ca_file,
+            proxy=_proxy(config),
+        )
+
+
+def _proxy(config: Config) -> Proxy | None:
+    address = config.platform.https_proxy
+    return Proxy.parse(address, ",".join(config.platform.no_proxy)) if address else None
+
+
+def _transport_settings(config: Config) -> tuple[object, ...]:
+    return config.limits.http_timeout_seconds, config.limits.connect_seconds, config.platform
+
+
+def _limits(config: Config) -> Limits:
+    return Limits(replay_max=config.limits.replay_max_bytes, kept_max=config.limits.replay_total_bytes)
+
+
+def _identify(callers: Callers) -> Identify:
+    def identify(head: Head) -> Any:
+        raise AssertionError(head)
+
+    return identify

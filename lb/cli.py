@@ -1,0 +1,91 @@
+"""The command line: reads options and the environment, runs one of the commands, gives its exit code."""
+
+import os
+import sys
+from importlib.metadata import version
+from typing import NoReturn
+
+import click
+
+from lb.config import ConfigProblems, Loaded, read
+from lb.sim.command import sim
+
+WRONG_CONFIGURATION = 2
+
+
+def _refuse(problems: ConfigProblems) -> NoReturn:
+    for line in problems.problems:
+        click.echo(f"lb: {line}", err=True)
+    sys.exit(WRONG_CONFIGURATION)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("openai-lb"), prog_name="lb")
+def main() -> None:
+    """One base URL in front of several Azure OpenAI endpoints.
+
+    Every setting may come from the environment (BACKEND_1_URL, LB_PORT, ...) or from a YAML file; docs/configuration.md
+    lists them all. `lb demo` shows it at work without an Azure subscription.
+    """
+
+
+_CONFIG = click.option("--config", metavar="FILE", help="YAML or JSON file; LB_CONFIG names one, too.")
+
+
+@main.command()
+@_CONFIG
+@click.option("--host", metavar="H", help="Address to listen on (LB_HOST).")
+@click.option("--port", type=int, metavar="P", help="Port to listen on (LB_PORT).")
+@click.option("--workers", type=int, metavar="N", help="Processes that share one health table (LB_WORKERS).")
+def serve(config: str | None, host: str | None, port: int | None, workers: int | None) -> None:
+    """Run the load balancer until SIGTERM or SIGINT; SIGHUP reads the configuration again."""
+    from lb.lifecycle import run
+
+    def load() -> Loaded:
+        return read(_environment(), config, host=host, port=port, workers=workers)
+
+    try:
+        loaded = load()
+    except ConfigProblems as problems:
+        _refuse(problems)
+    sys.exit(run(loaded, load))
+
+
+@main.command()
+@_CONFIG
+@click.option("--probe", is_flag=True, help="Ask each backend: name, TLS, credential, deployments.")
+def check(config: str | None, probe: bool) -> None:
+    """Print the configuration with secrets masked, and every problem at once.
+
+    Exit code 0: fine, 2: the configuration is wrong, 3: a probe failed.
+    """
+    from lb.check import run_check
+
+    sys.exit(run_check(_environment(), config, probe, sys.stdout))
+
+
+@main.command()
+@click.argument("url", default="http://127.0.0.1:8081")
+@click.option("--once", is_flag=True, help="Print one table and end.")
+def status(url: str, once: bool) -> None:
+    """Live table of the backends of the balancer whose operator listener is at URL."""
+    from lb.status import show
+
+    sys.exit(show(url, once=once))
+
+
+@main.command()
+@click.option("--keep", is_flag=True, help="Leave everything running and print what to point a client at.")
+@click.option("--seconds", type=click.FloatRange(2, 300), default=12.0, show_default=True, help="How long to send.")
+def demo(keep: bool, seconds: float) -> None:
+    """Three simulated throttled endpoints, the balancer, and real traffic by the official SDK."""
+    from lb.demo import run
+
+    sys.exit(run(keep=keep, seconds=seconds))
+
+
+main.add_command(sim)
+
+
+def _environment() -> dict[str, str]:
+    return dict(os.environ)  # noqa: TID251 - the one place: everything else is told
