@@ -23,7 +23,7 @@ def _span(_ctx: click.Context, _param: click.Parameter, text: str) -> Span:
 
 def _faults(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
     try:
-        return tuple(str(Rule.parse(text)) for text in texts)
+        return tuple(str(Rule.parse(text)) for given in texts for text in given.split(","))
     except ValueError as wrong:
         raise click.BadParameter(str(wrong)) from None
 

@@ -55,7 +55,7 @@ class Control:
                 "at": one.at,
                 "connection": one.connection,
                 "status": one.status,
-                "fault": one.fault,
+                "faults": one.faults,
             }
             for one in self._endpoint.received
         ]

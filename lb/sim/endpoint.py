@@ -174,7 +174,10 @@ class Endpoint:
         self.faults.strike(plan)
         decision.plan = plan
         desk = Desk(self.ids, int(today), self.settings.model, self.settings.reply_tokens, self.settings.embedding_size)
-        decision.answer = self._answer(decision.operation, body, desk)
+        try:
+            decision.answer = self._answer(decision.operation, body, desk)
+        except (AttributeError, TypeError, KeyError):  # a field of a type that no API allows, wherever it stands
+            decision.refusal = errors.invalid("A field of your request has a value of the wrong type.")
 
     def _answer(self, operation: str, body: dict[str, Any], desk: Desk) -> Answer:
         if operation == "responses":

@@ -59,6 +59,8 @@ class Spot:
 
 def error(kind: str) -> Refusal:
     """The plain errors, by the names of the catalogue."""
+    if kind == "content-filter":
+        return filtered()
     status, code, message = WAYS[kind]
     return Refusal(status, {"error": {"code": code, "message": message}})
 

@@ -83,6 +83,11 @@ class Plan:
     odd: list[Rule]
     scripted: bool = False
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The names of all that happens."""
+        return tuple(rule.fault.kind for rule in (self.fault, *self.odd) if rule is not None)
+
 
 class Faults:
     """Rules that hold, the script that comes before them, and the count of what happened."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from lb.sim.answer import DONE, Event
+from lb.sim.answer import Event
 from lb.sim.errors import HIGH_DEMAND, OVER_PTU, Spot, over_limit
 
 _REMAP = {"headers": {"skip-error-remapping": "true"}}
@@ -36,7 +36,7 @@ def half(events: tuple[Event, ...]) -> tuple[Event, ...]:
     """The first half of a stream, with some content in it and not its end."""
     last = max((i for i, event in enumerate(events) if event.tokens), default=len(events) - 1)
     first = next((i for i, event in enumerate(events) if event.tokens), 0)
-    return events[: max(first + 1, last // 2)] if events[-1] is not DONE or last else events[:1]
+    return events[: max(first + 1, last // 2)]
 
 
 def _failed(before: tuple[Event, ...], error: dict[str, Any], number: int) -> tuple[Event, ...]:

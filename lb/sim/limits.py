@@ -72,15 +72,14 @@ class Limiter:
         """Let a request that is estimated to cost `tokens` in, or refuse it; either way say how things stand."""
         for window in (self._tokens, *self._slices):
             window.roll(now)
-        full = [window for window in self._slices if not window.left]
+        full = any(not window.left for window in self._slices)
         short = self.limit.tpm is not None and self._tokens.used + tokens > self.limit.tpm
         if not (full or short) or self._refused_count:
             for window in self._slices:
                 window.used += 1
-        if full:
-            return self._standing(now, "call", max(window.ends_in(now) for window in full))
-        if short:
-            return self._standing(now, "token", self._tokens.ends_in(now))
+        if full or short:
+            busy = [window for window in self._slices if not window.left] + [self._tokens] * short
+            return self._standing(now, "call" if full else "token", max(window.ends_in(now) for window in busy))
         self._tokens.used += tokens
         return self._standing(now, None, 0.0)
 

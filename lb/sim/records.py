@@ -2,7 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 RawHeaders = tuple[tuple[bytes, bytes], ...]
@@ -23,8 +23,8 @@ class Received:
     """The client's port: requests with the same one came over the same connection."""
     status: int | None = None
     """What was answered; None while there is no answer, or none that has a status."""
-    fault: str | None = None
-    """The fault that struck it."""
+    faults: tuple[str, ...] = ()
+    """The faults and oddities that struck it."""
     deployment: str = ""
     operation: str = ""
 
@@ -94,5 +94,12 @@ class Counts:
 
     def seen(self) -> dict[str, Any]:
         """As `GET /_sim/counts` shows it."""
-        told = asdict(self)
-        return told | {"statuses": {str(status): n for status, n in sorted(self.statuses.items())}}
+        return {
+            "requests": self.requests,
+            "statuses": {str(status): count for status, count in sorted(self.statuses.items())},
+            "operations": dict(self.operations),
+            "throttled": self.throttled,
+            "abandoned": self.abandoned,
+            "in_flight": self.in_flight,
+            "most_in_flight": self.most_in_flight,
+        }

@@ -52,6 +52,7 @@ class Service:
         counts = self._endpoint.counts
         self._endpoint.received.add(record)
         counts.begin()
+        self._stage.changed()
         try:
             return await self._decided(request, wire, record)
         except (asyncio.CancelledError, ConnectionError):
@@ -59,6 +60,7 @@ class Service:
             raise
         finally:
             counts.end()
+            self._stage.changed()
 
     async def _decided(self, request: web.BaseRequest, wire: Wire, record: Received) -> Written:
         asked = Asked(request.method, request.raw_path, request.headers, _plain(request, record.body))
@@ -67,9 +69,9 @@ class Service:
         self._endpoint.counts.operations[decision.operation or "other"] += 1
         self._endpoint.counts.throttled += decision.throttled
         reply = Reply(self._stage, wire, record, decision, request.headers.get("x-ms-client-request-id"))
+        record.faults = decision.plan.kinds
         if decision.plan.fault is not None:
             fault = decision.plan.fault.fault
-            record.fault = fault.kind
             if fault.scene is Scene.INSTEAD:
                 await reply.begin(answers=False)
                 return await self._instead(reply, fault)

@@ -5,6 +5,7 @@ import logging
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 from aiohttp import web
@@ -44,6 +45,7 @@ class Simulator:
         self._sleep = sleep
         self._tls = tls
         self._place = ("127.0.0.1", 0)
+        self._stage: Stage | None = None
         self._server: web.Server | None = None
         self._listener: asyncio.Server | None = None
         self._reopening: asyncio.Task[None] | None = None
@@ -77,12 +79,17 @@ class Simulator:
         """Connections that are open now."""
         return len(self._server.connections) if self._server else 0
 
+    async def until(self, so: Callable[[], bool]) -> None:
+        """Wait until `so()` is true, for example `lambda: sim.counts.in_flight == 0`."""
+        assert self._stage is not None, "not started yet"  # noqa: S101 - a mistake of the caller
+        await self._stage.until(so)
+
     async def start(self, port: int = 0, host: str = "127.0.0.1") -> str:
         """Listen, on a free port unless one is named, and return the URL. Raises OSError when the port is taken."""
         clock = self._clock or asyncio.get_running_loop().time
-        stage = Stage(self.endpoint, clock, self._today, self._sleep, self.refuse)
+        self._stage = Stage(self.endpoint, clock, self._today, self._sleep, self.refuse)
         self._server = web.Server(
-            Service(stage),
+            Service(self._stage),
             handler_cancellation=True,
             access_log=None,
             auto_decompress=False,

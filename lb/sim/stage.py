@@ -1,5 +1,6 @@
 """What a reply finds around it: the clocks, the way to wait, the endpoint. All of it injected."""
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
@@ -27,6 +28,7 @@ class Stage:
         """Close the listener for so many seconds."""
         self.rng = random.Random(f"pace {endpoint.settings.seed}")
         self._date = (0, "")
+        self._watchers: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
 
     def date(self) -> str:
         """The Date field, made once a second."""
@@ -39,3 +41,19 @@ class Stage:
         """Wait for a while within `span`."""
         if span.high > 0:
             await self.sleep(span.low if span.low == span.high else self.rng.uniform(span.low, span.high))
+
+    async def until(self, so: Callable[[], bool]) -> None:
+        """Wait until `so()` is true; it is asked whenever a request begins or ends."""
+        if not so():
+            watcher: tuple[Callable[[], bool], asyncio.Future[None]] = (so, asyncio.get_running_loop().create_future())
+            self._watchers.append(watcher)
+            try:
+                await watcher[1]
+            finally:
+                self._watchers.remove(watcher)
+
+    def changed(self) -> None:
+        """A request began or ended."""
+        for so, future in self._watchers:
+            if not future.done() and so():
+                future.set_result(None)
