@@ -77,6 +77,10 @@ class Logs:
         if _number(level) >= self.threshold:
             self.writer.write(self.renderer.line(level, text, fields, error))
 
+    def report(self, event: str, **facts: Any) -> None:
+        """One line of the rim for the operator; with the fact `error`, an exception, it is a bug of ours."""
+        self.say("error" if "error" in facts else "warning", event, **facts)
+
     def _take_structlog(self) -> None:
         structlog.configure(
             processors=[self._render],

@@ -1,0 +1,97 @@
+"""Who is calling: a client key, or a token of Microsoft Entra. Nothing configured means that nobody is asked."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from hashlib import blake2b, sha256
+from hmac import compare_digest
+from os import urandom
+
+from lb.refusal import Head, Refusal
+from lb.wire.entra import EntraRules, EntraTokens, unauthorized
+from lb.wire.signing_keys import Fetch, fetch
+
+Identity = str | None | Refusal
+
+
+class ClientKeys:
+    """Knows keys by their SHA-256 and tells nothing by how long it takes.
+
+    They are looked up by a hash under a secret of this process. A stranger cannot know that hash, so what a lookup's
+    time may tell of it is of no use, and a thousand keys cost what one costs.
+    """
+
+    def __init__(self, names: Mapping[bytes, str]) -> None:
+        self._secret = urandom(32)
+        self._names = {self._hidden(digest): (digest, name) for digest, name in names.items()}
+
+    def __bool__(self) -> bool:
+        return bool(self._names)
+
+    def name(self, digest: bytes) -> str | None:
+        """Whose key has this SHA-256, if anybody's."""
+        expected, name = self._names.get(self._hidden(digest), (b"", None))
+        return name if compare_digest(expected, digest) else None
+
+    def _hidden(self, digest: bytes) -> bytes:
+        return blake2b(digest, key=self._secret, digest_size=16).digest()
+
+
+class Callers:
+    """Checks callers on the request's head. `wall` is seconds since the epoch, `clock` is monotonic."""
+
+    def __init__(
+        self,
+        keys: Mapping[bytes, str],
+        entra: EntraRules | None,
+        wall: Callable[[], float],
+        clock: Callable[[], float],
+        fetch: Fetch = fetch,
+    ) -> None:
+        self._wall = wall
+        self._clock = clock
+        self._fetch = fetch
+        self._rules: EntraRules | None = None
+        self._tokens: EntraTokens | None = None
+        self.replace(keys, entra)
+
+    def replace(self, keys: Mapping[bytes, str], entra: EntraRules | None) -> None:
+        """Take over a new configuration, for the next request on."""
+        self._keys = ClientKeys(keys)
+        if entra != self._rules:
+            self._rules = entra
+            self._tokens = EntraTokens(entra, self._wall, self._clock, self._fetch) if entra is not None else None
+        self._unknown = unauthorized(self._wanted())
+
+    async def close(self) -> None:
+        """Give up fetches that are under way."""
+        if self._tokens is not None:
+            await self._tokens.close()
+
+    def identify(self, head: Head) -> Identity | Awaitable[Identity]:
+        """The caller's name, None where nobody is asked, or a refusal; later, when keys of Entra must be fetched.
+
+        A client may send a made-up key beside a good token, as some SDKs force it to: one good credential is enough.
+        """
+        if not self._keys and self._tokens is None:
+            return None
+        for presented in (head.api_key, head.query_key):
+            if presented is not None:
+                name = self._keys.name(sha256(presented).digest())
+                if name is not None:
+                    return name
+        return self._bearer(head.bearer) if head.bearer is not None else self._unknown
+
+    def _bearer(self, bearer: bytes) -> Identity | Awaitable[Identity]:
+        digest = sha256(bearer).digest()
+        if self._keys:
+            name = self._keys.name(digest)
+            if name is not None:
+                return name
+        if self._tokens is not None and bearer.count(b".") == 2:
+            return self._tokens.check(bearer, digest)
+        return self._unknown
+
+    def _wanted(self) -> str:
+        ways = ["a client key as `api-key: <key>` or `Authorization: Bearer <key>`"] if self._keys else []
+        if self._tokens is not None:
+            ways.append(self._tokens.wanted)
+        return f"Access denied: no valid credential for this balancer. Present {', or '.join(ways)}."
