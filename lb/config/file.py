@@ -1,0 +1,121 @@
+"""The configuration file, or the same text in LB_CONFIG_INLINE, becomes a draft."""
+
+import re
+from collections.abc import Container, Mapping
+from pathlib import Path as FilePath
+from typing import Any
+
+from lb.config.draft import Draft, Origin, Source
+from lb.config.markup import Markup, Unreadable, place
+from lb.config.settings import CONFIG_INLINE, Path
+
+MOST_BYTES = 4 * 2**20
+_REFERENCE = re.compile(r"\$(\$)?\{([^{}]*)\}")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NOWHERE = {"platform": "only the environment says this, since libraries read it there, too"}
+
+
+def read_text(path: str, named_by: str, draft: Draft) -> str | None:
+    """The file's text, or None and a problem."""
+    if "\n" in path or path.startswith("{"):
+        draft.problems.append(f"{named_by}: found configuration text; allowed is a path, text goes to {CONFIG_INLINE}")
+        return None
+    file = FilePath(path)
+    try:
+        if file.exists() and not file.is_file():
+            kind = "a directory" if file.is_dir() else "no regular file"
+            draft.problems.append(f"{named_by}: found {kind} at {path!r}; allowed is a YAML or JSON file")
+            return None
+        with file.open("rb") as opened:
+            content = opened.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            draft.problems.append(f"{named_by}: found more than 4 MiB in {path!r}; allowed is a file up to 4 MiB")
+            return None
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as failed:
+        draft.problems.append(
+            f"{named_by}: found a byte that is not UTF-8 in {path!r} at {failed.start}; allowed is UTF-8"
+        )
+    except (OSError, ValueError) as failed:
+        reason = getattr(failed, "strerror", None) or "no path"
+        draft.problems.append(
+            f"{named_by}: found no readable file at {path!r} ({reason}); allowed is a YAML or JSON file"
+        )
+    return None
+
+
+def read_file(text: str, source: str, environ: Mapping[str, str], replaced: Container[str], draft: Draft) -> None:
+    """Fill the draft from the text. `source` is the file's path or LB_CONFIG_INLINE.
+
+    Sections in `replaced` come from the environment instead and are not looked at.
+    """
+    try:
+        markup = Markup(text)
+    except Unreadable as failed:
+        draft.problems.append(f"{source}: {failed}")
+        return
+    filling = _Filling(markup, source, environ, draft)
+    if markup.tree is None:
+        return
+    if not isinstance(markup.tree, dict):
+        kind = "a list" if isinstance(markup.tree, list) else "a single value"
+        draft.problems.append(f"{source}: found {kind}; allowed are sections such as `backends:`")
+        return
+    draft.problems.extend(
+        f"{filling.origin(path)}: {problem}" for path, problem in markup.problems if path[:1] not in _heads(replaced)
+    )
+    for section, value in markup.tree.items():
+        if section in _NOWHERE:
+            draft.problems.append(
+                f"{filling.origin((section,))}: found; {_NOWHERE[section]}; allowed is to leave it out"
+            )
+        elif section not in replaced and value is not None:
+            draft.tree[section] = filling.filled(value, (section,))
+            draft.origins.setdefault((section,), filling.origin((section,)))
+
+
+def _heads(replaced: Container[str]) -> list[Path]:
+    return [(section,) for section in ("backends", "clients") if section in replaced]
+
+
+class _Filling:
+    """Takes over values with `${NAME}` filled in. It happens after parsing, so a value can never become structure."""
+
+    def __init__(self, markup: Markup, source: str, environ: Mapping[str, str], draft: Draft) -> None:
+        self._markup = markup
+        self._source = source
+        self._environ = {name.upper(): value for name, value in environ.items()} | dict(environ)
+        self._draft = draft
+
+    def origin(self, path: Path, stands_for: str = "") -> Origin:
+        line = self._markup.lines.get(path)
+        where = f" ({self._source}, line {line})" if line else f" ({self._source})"
+        return Origin(Source.FILE, place(path), where, stands_for)
+
+    def filled(self, value: Any, path: Path) -> Any:
+        if isinstance(value, dict):
+            self._draft.origins[path] = self.origin(path)
+            pairs = {name: self.filled(item, (*path, name)) for name, item in value.items()}
+            # a deployment without a name keeps its name; anything else without a value is unset
+            return pairs if path[-1] == "deployments" else {k: v for k, v in pairs.items() if v is not None}
+        if isinstance(value, list):
+            self._draft.origins[path] = self.origin(path)
+            return [self.filled(item, (*path, index)) for index, item in enumerate(value)]
+        if value is None:
+            return None
+        stands_for = value if _REFERENCE.search(value) else ""
+        self._draft.origins[path] = self.origin(path, stands_for)
+        return _REFERENCE.sub(lambda match: self._value(match, path), value).strip() or None
+
+    def _value(self, match: re.Match[str], path: Path) -> str:
+        escaped, name = match.groups()
+        if escaped:
+            return match[0][1:]
+        found = self._environ.get(name, self._environ.get(name.upper(), "")).strip()
+        if not _NAME.fullmatch(name):
+            problem = f"found {match[0][:60]!r}; allowed is ${{NAME}}, or $${{ for a plain ${{"
+            self._draft.problems.append(f"{self.origin(path)}: {problem}")
+        elif not found:
+            problem = f"found ${{{name}}}, which is not set; allowed is the name of a variable that is set"
+            self._draft.problems.append(f"{self.origin(path)}: {problem}")
+        return found

@@ -1,0 +1,109 @@
+"""Command line, environment and file become one configuration, or a list of all that is wrong with them."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from lb.config.draft import Draft, Origin, Source
+from lb.config.environment import read_environment, variables
+from lb.config.file import read_file, read_text
+from lb.config.model import Config
+from lb.config.problems import ConfigProblems, explain
+from lb.config.rules import conflicts, conflicts_in_draft, warnings
+from lb.config.settings import CLIENT_KEYS, CONFIG_FILE, CONFIG_INLINE, Path
+
+OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "--host": ("listen", "host"),
+    "--port": ("listen", "port"),
+    "--workers": ("workers",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration with its story."""
+
+    config: Config
+    origins: Mapping[Path, Origin]
+    warnings: tuple[str, ...]
+    file: str | None
+    """The file that it was read from, for who wants to watch it."""
+
+
+def load(
+    environ: Mapping[str, str],
+    config_path: str | None = None,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    workers: int | None = None,
+) -> Config:
+    """The configuration. Raises `ConfigProblems`. Options win over the environment, and that over the file."""
+    return read(environ, config_path, host=host, port=port, workers=workers).config
+
+
+def read(
+    environ: Mapping[str, str],
+    config_path: str | None = None,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    workers: int | None = None,
+) -> Loaded:
+    """As `load`, and where every value came from. Raises `ConfigProblems`."""
+    draft = Draft()
+    found = variables(environ, draft)
+    replaced = _replaced(found)
+    file = _read_file(config_path, found, environ, replaced, draft)
+    in_file = set(draft.tree)
+    read_environment(found, draft)
+    for option, value in {"--host": host, "--port": port, "--workers": workers}.items():
+        if value is not None:
+            draft.put(OPTIONS[option], str(value), Origin(Source.OPTION, option))
+    config = _judge(draft)
+    overruled = [section for section in replaced if section in in_file]
+    return Loaded(config, draft.origins, tuple(warnings(config, draft, overruled)), file)
+
+
+def _replaced(found: Mapping[str, str]) -> list[str]:
+    """Sections of the file that the environment replaces as a whole."""
+    backends = ["backends"] if any(name.startswith("BACKEND_") for name in found) else []
+    return backends + (["clients"] if CLIENT_KEYS in found else [])
+
+
+def _read_file(
+    config_path: str | None, found: Mapping[str, str], environ: Mapping[str, str], replaced: list[str], draft: Draft
+) -> str | None:
+    named_by, path = ("--config", config_path) if config_path else (CONFIG_FILE, found.get(CONFIG_FILE))
+    if path is None:
+        if CONFIG_INLINE in found:
+            read_file(found[CONFIG_INLINE], CONFIG_INLINE, environ, replaced, draft)
+        return None
+    if CONFIG_INLINE in found and not config_path:
+        draft.problems.append(f"{CONFIG_INLINE}: found together with {CONFIG_FILE}; allowed is one of the two")
+    text = read_text(path, named_by, draft)
+    if text is not None:
+        read_file(text, path, environ, replaced, draft)
+    return path
+
+
+def _judge(draft: Draft) -> Config:
+    """The configuration, or every problem: what is wrong is taken out, so that the rest can be judged together."""
+    problems = [*draft.problems, *conflicts_in_draft(draft)]
+    rest = Draft(deepcopy(draft.tree), dict(draft.origins))
+    wrong: set[Path] = set()
+    while True:
+        try:
+            config = Config.model_validate(rest.tree)
+            break
+        except ValidationError as failed:
+            explained = explain(failed, rest)
+        problems.extend(line for _, line in explained)
+        wrong.update(path for path, _ in explained)
+        rest.drop({path for path, _ in explained})
+    problems.extend(line for involved, line in conflicts(config, rest) if not wrong.intersection(involved))
+    if problems:
+        raise ConfigProblems(problems)
+    return config

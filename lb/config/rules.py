@@ -1,0 +1,155 @@
+"""What must hold between settings, and what is allowed but worth a warning."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+from lb.config.address import is_excepted, is_loopback, is_wildcard
+from lb.config.draft import Draft
+from lb.config.model import BackendSection, Config
+from lb.config.problems import place
+from lb.config.settings import Path
+from lb.config.values import size_text
+
+Conflict = tuple[tuple[Path, ...], str]
+"""The places that take part, and the line."""
+
+
+def conflicts_in_draft(draft: Draft) -> Iterator[str]:
+    """Rules that hold whatever the values are worth."""
+    backends = draft.tree.get("backends")
+    if backends is None or backends == []:
+        yield "BACKEND_1_URL: found no backend; allowed is at least one, here or under `backends:` in the file"
+    if not isinstance(backends, list):
+        return
+    named: dict[str, int] = {}
+    for index, backend in enumerate(backends):
+        if not isinstance(backend, dict):
+            continue
+        path: Path = ("backends", index)
+        if "deployments" in backend and "deployment_name" in backend:
+            one, other = (place((*path, field), draft) for field in ("deployments", "deployment_name"))
+            yield f"{one}: found together with {other}; allowed is one of the two"
+        name: Any = backend.get("name")
+        if isinstance(name, str) and named.setdefault(name.upper(), index) != index:
+            first = place(("backends", named[name.upper()], "name"), draft)
+            yield f"{place((*path, 'name'), draft)}: found {name[:64]!r}, which {first} is called; allowed is each once"
+
+
+def conflicts(config: Config, draft: Draft) -> Iterator[Conflict]:
+    """Rules between values that are good by themselves."""
+    yield from _clients(config, draft)
+    yield from _ports(config, draft)
+    yield from _replay(config, draft)
+    yield from _plain_proxy(config, draft)
+
+
+def _clients(config: Config, draft: Draft) -> Iterator[Conflict]:
+    owners: dict[bytes, str] = {}
+    spelled: dict[str, str] = {}
+    for index, client in enumerate(config.clients):
+        where = place(("clients", index), draft)
+        first = spelled.setdefault(client.name.lower(), client.name)
+        if first != client.name:
+            yield (
+                (),
+                f"{where}: found {client.name!r} beside {first!r}; allowed are names that differ in more than case",
+            )
+        for key in client.keys:
+            if owners.setdefault(key, client.name) != client.name:
+                yield (), f"{where}: found a key that {owners[key]!r} has, too; allowed is each key for one name"
+
+
+def _ports(config: Config, draft: Draft) -> Iterator[Conflict]:
+    listen, admin = config.listen, config.admin
+    if listen.port and listen.port == admin.port and _overlap(listen.host, admin.host):
+        involved = (("listen", "port"), ("admin", "port"), ("listen", "host"), ("admin", "host"))
+        yield (
+            involved,
+            f"{place(('admin', 'port'), draft)}: found {admin.port}, which is {place(('listen', 'port'), draft)}, too; "
+            "allowed is a port of its own, since operators and clients must not meet",
+        )
+
+
+def _overlap(one: str, other: str) -> bool:
+    if one == other or is_wildcard(one) or is_wildcard(other):
+        return True
+    return is_loopback(one) and is_loopback(other) and "localhost" in (one.lower(), other.lower())
+
+
+def _replay(config: Config, draft: Draft) -> Iterator[Conflict]:
+    one, all_of_them = config.limits.replay_max_bytes, config.limits.replay_total_bytes
+    if all_of_them < one:
+        involved = (("limits", "replay_total_bytes"), ("limits", "replay_max_bytes"))
+        yield (
+            involved,
+            f"{place(involved[0], draft)}: found {size_text(all_of_them)}; "
+            f"allowed is at least {place(involved[1], draft)}, which is {size_text(one)}",
+        )
+
+
+def _plain_proxy(config: Config, draft: Draft) -> Iterator[Conflict]:
+    """A proxy for plain http is nothing that lb speaks, so it says so where one would have to be used."""
+    if not config.platform.http_proxy:
+        return
+    for index, backend in enumerate(config.backends):
+        if backend.url.startswith("http:") and not is_excepted(backend.url, config.platform.no_proxy):
+            hostname = urlsplit(backend.url).hostname
+            yield (
+                (("platform", "no_proxy"),),
+                f"{place(('platform', 'http_proxy'), draft)}: found a proxy that would stand before "
+                f"{place(('backends', index, 'url'), draft)}; allowed are proxies before https:// backends only: "
+                f"write https:// there, or add {hostname} to NO_PROXY",
+            )
+
+
+def warnings(config: Config, draft: Draft, replaced: Sequence[str]) -> Iterator[str]:
+    """Lines for what works, but perhaps not as it was meant."""
+    for section in replaced:
+        yield f"{section}: the environment replaces the file's whole section"
+    if config.open_to_strangers:
+        yield (
+            f"anyone who reaches {config.listen.host}:{config.listen.port} can spend these backends' quota; "
+            "set LB_CLIENT_KEYS or LB_ENTRA_TENANT_ID and LB_ENTRA_ALLOWED"
+        )
+    if 0 < config.limits.http_timeout_seconds <= config.limits.first_event_seconds:
+        first, idle = (place(("limits", f"{field}_seconds"), draft) for field in ("first_event", "http_timeout"))
+        yield f"{first} is not below {idle}, so it never acts"
+    named = Counter(backend.url for backend in config.backends)
+    for index, backend in enumerate(config.backends):
+        at = partial(_of_backend, draft, index)
+        if backend.url.startswith("http:") and not is_loopback(urlsplit(backend.url).hostname or ""):
+            yield f"{at('url')} is not https://, so the credential and all prompts can be read on their way"
+        if backend.api_key and ("backends", index, "scope") in draft.origins:
+            yield f"{at('scope')} is for tokens and does nothing, since {at('api_key')} is set"
+        if named[backend.url] > 1:
+            yield from _twins(config, draft, index)
+
+
+def _of_backend(draft: Draft, index: int, field: str) -> str:
+    return place(("backends", index, field), draft)
+
+
+def _twins(config: Config, draft: Draft, index: int) -> Iterator[str]:
+    """One resource may stand there twice for different deployments; for the same ones it has only one quota."""
+    backend = config.backends[index]
+    for earlier, other in enumerate(config.backends[:index]):
+        if backend.url == other.url and _share_a_deployment(backend, other):
+            yield (
+                f"{place(('backends', index, 'url'), draft)} is the same endpoint as "
+                f"{place(('backends', earlier, 'url'), draft)} with the same deployments: "
+                "Azure throttles both as one, so the second adds nothing"
+            )
+
+
+def _share_a_deployment(one: BackendSection, other: BackendSection) -> bool:
+    served = [_served(one), _served(other)]
+    return None in served or bool((served[0] or set()) & (served[1] or set()))
+
+
+def _served(backend: BackendSection) -> set[str] | None:
+    if backend.deployments:
+        return set(backend.deployments.values())
+    return {backend.deployment_name} if backend.deployment_name else None

@@ -1,0 +1,75 @@
+"""Which variable of the environment says the same as which place in the file."""
+
+from dataclasses import dataclass
+
+Path = tuple[str | int, ...]
+"""A place in the configuration, e.g. `("backends", 0, "url")`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting. `in_file` is false for what belongs to the platform: libraries read it from the environment, too,
+    so that a second place to say it would be obeyed by half of the process."""
+
+    variable: str
+    path: tuple[str, ...]
+    in_file: bool = True
+
+
+SETTINGS = (
+    Setting("LB_HOST", ("listen", "host")),
+    Setting("LB_PORT", ("listen", "port")),
+    Setting("LB_ADMIN_HOST", ("admin", "host")),
+    Setting("LB_ADMIN_PORT", ("admin", "port")),
+    Setting("LB_LOG_FORMAT", ("log", "format")),
+    Setting("LB_LOG_LEVEL", ("log", "level")),
+    Setting("HTTP_TIMEOUT_SECONDS", ("limits", "http_timeout_seconds")),
+    Setting("LB_CONNECT_SECONDS", ("limits", "connect_seconds")),
+    Setting("LB_FIRST_EVENT_SECONDS", ("limits", "first_event_seconds")),
+    Setting("LB_MAX_COOLDOWN_SECONDS", ("limits", "max_cooldown_seconds")),
+    Setting("LB_REPLAY_MAX_BYTES", ("limits", "replay_max_bytes")),
+    Setting("LB_REPLAY_TOTAL_BYTES", ("limits", "replay_total_bytes")),
+    Setting("LB_DRAIN_SECONDS", ("limits", "drain_seconds")),
+    Setting("LB_WORKERS", ("workers",)),
+    Setting("LB_POLICY", ("policy",)),
+    Setting("LB_EXPLAIN", ("explain",)),
+    Setting("LB_CA_FILE", ("ca_file",)),
+    Setting("LB_ENTRA_TENANT_ID", ("entra", "tenant_id")),
+    Setting("LB_ENTRA_ALLOWED", ("entra", "allowed")),
+    Setting("LB_ENTRA_AUDIENCES", ("entra", "audiences")),
+    Setting("LB_ENTRA_AUTHORITY", ("entra", "authority")),
+    Setting("LB_ENTRA_ISSUERS", ("entra", "issuers")),
+    Setting("HTTPS_PROXY", ("platform", "https_proxy"), in_file=False),
+    Setting("HTTP_PROXY", ("platform", "http_proxy"), in_file=False),
+    Setting("NO_PROXY", ("platform", "no_proxy"), in_file=False),
+    Setting("SSL_CERT_FILE", ("platform", "ssl_cert_file"), in_file=False),
+    Setting("AZURE_CLIENT_ID", ("platform", "azure_client_id"), in_file=False),
+)
+
+BY_VARIABLE = {setting.variable: setting for setting in SETTINGS}
+BY_PATH = {setting.path: setting for setting in SETTINGS}
+
+CONFIG_FILE = "LB_CONFIG"
+CONFIG_INLINE = "LB_CONFIG_INLINE"
+CLIENT_KEYS = "LB_CLIENT_KEYS"
+ALL_PROXY = "ALL_PROXY"
+"""Stands in for HTTPS_PROXY and HTTP_PROXY where these are not set, as in curl."""
+
+OTHERS = (CONFIG_FILE, CONFIG_INLINE, CLIENT_KEYS, ALL_PROXY)
+VARIABLES = (*BY_VARIABLE, *OTHERS)
+
+BACKEND_FIELDS = {
+    "URL": "url",
+    "PRIORITY": "priority",
+    "WEIGHT": "weight",
+    "APIKEY": "api_key",
+    "DEPLOYMENT_NAME": "deployment_name",
+    "DEPLOYMENTS": "deployments",
+    "SCOPE": "scope",
+}
+"""`BACKEND_<x>_` and this, and the field that it fills."""
+
+SUFFIXES = {field: suffix for suffix, field in BACKEND_FIELDS.items()}
+
+SECRETS = frozenset({"api_key", "keys"})
+"""Fields whose value is never shown."""
