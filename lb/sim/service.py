@@ -36,7 +36,7 @@ class Service:
             if request.raw_path.startswith("/_sim"):
                 return self._answer_control(request, wire, body)
             return await self._counted(request, wire, body)
-        except ConnectionError:
+        except (ConnectionError, web.RequestPayloadError):
             return CLOSE
 
     def _answer_control(self, request: web.BaseRequest, wire: Wire, body: bytes) -> Written:

@@ -1,6 +1,7 @@
 """A simulated endpoint on a real socket."""
 
 import asyncio
+import contextlib
 import logging
 import socket
 import ssl
@@ -48,6 +49,8 @@ class Simulator:
         self._stage: Stage | None = None
         self._server: web.Server | None = None
         self._listener: asyncio.Server | None = None
+        self._reserved: socket.socket | None = None
+        """Holds the port, without listening, while connections are refused."""
         self._reopening: asyncio.Task[None] | None = None
 
     @property
@@ -104,12 +107,24 @@ class Simulator:
         return self.url
 
     async def _listen(self) -> None:
-        host, port = self._place
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        sock = socket.create_server((host, port), family=family, backlog=1024)
+        host = self._place[0]
+        sock = self._reserved or self._bound()
+        self._reserved = None
         self._place = (host, sock.getsockname()[1])
         assert self._server is not None  # noqa: S101 - for the type checker: `start` has made it
-        self._listener = await asyncio.get_running_loop().create_server(self._server, sock=sock, ssl=self._tls)
+        self._listener = await asyncio.get_running_loop().create_server(
+            self._server, sock=sock, ssl=self._tls, backlog=1024
+        )
+
+    def _bound(self) -> socket.socket:
+        sock = socket.socket(socket.AF_INET6 if ":" in self._place[0] else socket.AF_INET)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(self._place)
+        except OSError:
+            sock.close()
+            raise
+        return sock
 
     def refuse(self, seconds: float) -> None:
         """Refuse connections for a while, and cut those that exist; while it does so, further calls change nothing."""
@@ -127,6 +142,8 @@ class Simulator:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
+            with contextlib.suppress(OSError):  # a loop that closes later than at once still holds it; then nobody does
+                self._reserved = self._bound()
         for connection in self._server.connections if self._server else []:
             if connection.transport is not None:
                 connection.transport.abort()
@@ -144,6 +161,9 @@ class Simulator:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
+        if self._reserved is not None:
+            self._reserved.close()
+            self._reserved = None
         if self._server is not None:
             await self._server.shutdown(LAST_WORDS_SECONDS)
             self._server = None
