@@ -15,8 +15,7 @@ from lb.balancing.verdict import Judge
 from lb.config import Config
 from lb.events import Event
 from lb.failover import Failover
-from lb.gateway import Gateway, Identify
-from lb.refusal import Head
+from lb.gateway import Gateway
 from lb.telemetry.lines import LogLines
 from lb.telemetry.log import Logs
 from lb.telemetry.tally import Tally
@@ -45,7 +44,10 @@ class App:
         self.tally = Tally()
         # The heart: what is believed of the backends. It survives every reload.
         self.pool = Pool(
-            config.domain_backends(), self.emit, policy=POLICIES[config.policy], rng=random.Random()  # noqa: S311 - a share of traffic is no secret
+            config.domain_backends(),
+            self.emit,
+            policy=POLICIES[config.policy],
+            rng=random.Random(),  # noqa: S311 - a share of traffic is no secret
         )
         # The way out.
         self.credentials = Credentials(wall, clock, default_azure(config.platform.azure_client_id))
@@ -60,7 +62,7 @@ class App:
             first_event_seconds=config.limits.first_event_seconds,
         )
         self.callers = Callers(config.client_keys(), config.entra_settings(), wall, clock)
-        self.gateway = Gateway(_identify(self.callers), self.failover, clock, self.emit, explain=config.explain)
+        self.gateway = Gateway(self.callers.identify, self.failover, clock, self.emit, explain=config.explain)
 
         def report(event: str, **facts: object) -> None:
             error = facts.pop("error", None)
@@ -96,6 +98,7 @@ class App:
         self.failover.transport = self.transport
         self.failover.judge = Judge(wall, config.limits.max_cooldown_seconds)
         self.failover.first_event_seconds = config.limits.first_event_seconds
+        self.callers.replace(config.client_keys(), config.entra_settings())
         self.gateway.explain = config.explain
         self.server.limits = _limits(config)
 
@@ -151,10 +154,3 @@ def _transport_settings(config: Config) -> tuple[object, ...]:
 
 def _limits(config: Config) -> Limits:
     return Limits(replay_max=config.limits.replay_max_bytes, kept_max=config.limits.replay_total_bytes)
-
-
-def _identify(callers: Callers) -> Identify:
-    def identify(head: Head) -> Any:
-        raise AssertionError(head)
-
-    return identify
