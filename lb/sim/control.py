@@ -5,7 +5,6 @@ from typing import Any
 
 import orjson
 
-from lb.sim.catalogue import CATALOGUE
 from lb.sim.endpoint import Endpoint
 from lb.sim.settings import Limit
 
@@ -76,7 +75,7 @@ class Control:
             self._endpoint.faults.clear()
         self._endpoint.faults.add(*_texts(said, "add"))
         self._endpoint.faults.script(*_texts(said, "script"))
-        return self._faults({}) | {"known": list(CATALOGUE)}
+        return self._faults({})
 
     def _clear_faults(self, _: dict[str, Any]) -> dict[str, Any]:
         self._endpoint.faults.clear()
