@@ -64,8 +64,8 @@ class SigningKeys:
         self._fetched_at = float("-inf")
         self._not_before = float("-inf")
         self._fetching: asyncio.Task[None] | None = None
-        self.trouble: str | None = None
-        """Why the last fetch failed, or None."""
+        self.trouble: str | None = "they were not fetched yet"
+        """Why there may be more keys than are known here, or None."""
         self.changed: Callable[[], None] = lambda: None
         """Called when a key is gone or another, so that what was verified with it is forgotten."""
 
