@@ -2,15 +2,17 @@
 
 import asyncio
 import gzip
+import ssl
 from email.utils import parsedate_to_datetime
 
 import aiohttp
 import orjson
 import pytest
+import trustme
 from sim_asks import CHAT, TODAY
 from yarl import URL
 
-from lb.sim import Span
+from lb.sim import Simulator, Span
 
 CLASSIC = "/openai/deployments/chat/chat/completions?api-version=2024-10-21"
 V1 = "/openai/v1/chat/completions"
@@ -236,3 +238,15 @@ async def test_three_hundred_connections_are_served_at_once(start):
         replies = await asyncio.gather(*[post(http, sim) for _ in range(300)])
     assert {status for status, _, _ in replies} == {200}
     assert sim.counts.in_flight == 0
+
+
+async def test_it_can_speak_tls():
+    authority = trustme.CA()
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    connector = aiohttp.TCPConnector(ssl=trusting)
+    async with Simulator(tls=tls) as sim, aiohttp.ClientSession(connector=connector) as http:
+        assert sim.url.startswith("https://")
+        assert (await post(http, sim, body={**CHAT, "stream": True}))[0] == 200
