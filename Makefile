@@ -38,3 +38,19 @@ lock: ## pin the dependencies again, with hashes and without naming an index (ne
 
 clean: ## remove what the other verbs made
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+
+VENV_INFRA := .venv-infra
+STAMP_INFRA := $(VENV_INFRA)/.installed
+
+.PHONY: check-infra image-check
+
+check-infra: $(STAMP_INFRA) ## azure.yaml, Bicep, Terraform, Kubernetes, Compose, Dockerfile and workflows
+	PATH="$(CURDIR)/$(VENV_INFRA)/bin:$$PATH" $(VENV_INFRA)/bin/python -m pytest -c infra/pytest.ini infra/checks
+
+$(STAMP_INFRA): requirements/infra.txt
+	test -x $(VENV_INFRA)/bin/python || $(PYTHON) -m venv $(VENV_INFRA)
+	$(VENV_INFRA)/bin/python -m pip install --quiet --require-hashes -r requirements/infra.txt
+	@touch $@
+
+image-check: setup ## build the image and run it as the platform does (installs buildah and podman where it may)
+	infra/image/check.sh
