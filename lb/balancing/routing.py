@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from lb.balancing.backend import Backend
@@ -55,6 +56,9 @@ INFERENCE = frozenset({"chat", "completions", "responses", "embeddings", "images
 BASE_MODEL = frozenset({"fine_tuning", "fine-tunes", "evals", "batches", "files", "uploads", "models", "vector_stores"})
 """First path segments of calls whose `model`, if any, is not a deployment."""
 
+_REMEMBERED_TARGET = 512
+"""Bytes: a longer target is read anew each time, so that what is remembered stays small."""
+
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 
 
@@ -62,20 +66,30 @@ def route(
     method: str, target: bytes, content_type: bytes, content_encoding: bytes, body: bytes, *, whole: bool = True
 ) -> Route:
     """Read path and body. `whole=False`: `body` is only the beginning. Raises `Unroutable`."""
+    by_path = _route_by_path if len(target) <= _REMEMBERED_TARGET else _route_by_path.__wrapped__
+    found, rest = by_path(method, target)
+    if found.place is Place.PATH or method in _SAFE_METHODS or not rest or rest[0] in BASE_MODEL:
+        return found
+    by_body = _by_body(found.operation, content_type, content_encoding, body, whole)
+    if by_body.unnamed and (found.operation is not Operation.INFERENCE or (rest[0] == "responses" and len(rest) > 2)):
+        return found  # such as a conversation, or the cancelling of a response: no deployment is meant
+    return by_body
+
+
+@lru_cache(maxsize=1024)
+def _route_by_path(method: str, target: bytes) -> tuple[Route, tuple[str, ...]]:
+    """What method and path tell, and the path's segments behind its base; most clients repeat theirs.
+
+    Raises `Unroutable`.
+    """
     segments = _segments(target)
     names = [name for name, _, _ in segments]
     at = _deployments_at(names)
     if at is not None:
         name, start, end = segments[at + 1]
-        return Route(_operation(method, names[at + 2 : at + 3]), _deployment(name), Place.PATH, start, end)
+        return Route(_operation(method, names[at + 2 : at + 3]), _deployment(name), Place.PATH, start, end), ()
     rest = _behind_base(names)
-    operation = _operation(method, rest[:1])
-    if method in _SAFE_METHODS or not rest or rest[0] in BASE_MODEL:
-        return Route(operation)
-    found = _by_body(operation, content_type, content_encoding, body, whole)
-    if found.unnamed and (operation is not Operation.INFERENCE or (rest[0] == "responses" and len(rest) > 2)):
-        return Route(operation)  # such as a conversation, or the cancelling of a response: no deployment is meant
-    return found
+    return Route(_operation(method, rest[:1])), tuple(rest)
 
 
 def _segments(target: bytes) -> list[tuple[str, int, int]]:
