@@ -15,7 +15,7 @@ TARGET = b"/openai/deployments/chat/chat/completions?api-version=2024-10-21&api-
 
 FOUR_OF_A_REQUEST: list[Event] = [
     Attempted("r1", EAST, "chat", TARGET, 1),
-    Judged("r1", EAST, "chat", 1, 429, "throttled", 0.0126),
+    Judged("r1", EAST, "chat", 1, 429, "throttled", 0.0126, "HTTP 429"),
     Attempted("r1", EAST, None, b"/openai/v1/models", 2),
     Judged("r1", EAST, None, 2, None, "faulted", 1.5, "connect: refused"),
 ]
@@ -61,6 +61,15 @@ def test_each_attempt_is_told_in_two_lines(open_stream: Open) -> None:
         }
         | common,
     ]
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_what_the_status_alone_does_not_say_is_added(open_stream: Open, form: str) -> None:
+    stream = open_stream(form=form)
+    LogLines(stream.logs)(Judged("r1", EAST, "chat", 1, 200, "throttled", 0.1, "in-stream rate_limit_exceeded"))
+    (line,) = stream.lines()
+    assert "Received response 200" in line
+    assert "in-stream rate_limit_exceeded" in line
 
 
 def test_the_same_on_a_terminal(open_stream: Open) -> None:
