@@ -30,7 +30,8 @@ class ReplyReader:
 
     __slots__ = (
         "_barren", "_bodiless", "_chunked", "_fields", "_interim", "_left", "_old", "_parser", "_partial", "_pieces",
-        "_size", "clean", "done", "ended", "fault", "headers", "length", "on_body", "persistent", "reason", "status",
+        "_size", "_whole", "clean", "done", "ended", "fault", "headers", "length", "on_body", "persistent", "reason",
+        "status",
     )  # fmt: skip
 
     def __init__(self, bodiless: bool = False, interim: Interim | None = None) -> None:
@@ -57,6 +58,7 @@ class ReplyReader:
         self._chunked = False
         self._left = 0
         self._barren = 0
+        self._whole = 0
         self._pieces: list[bytes] = []
         self.on_body = self._pieces.append  # the parser then calls into C, not back into Python, for every piece
 
@@ -90,14 +92,16 @@ class ReplyReader:
         return bool(self.status or self._size or self._partial)
 
     def _unchunk(self, data: bytes) -> bytes:
-        assert self._parser is not None  # noqa: S101 - set with `_chunked`
         pieces = self._pieces
         try:
-            self._parser.feed_data(data)
+            self._parser.feed_data(data)  # type: ignore[union-attr] # there until the end, and asserting costs
         except HttpParserError as error:
             self._wrong_after_head(str(error))
-        if self.ended and not _ends_exactly(data):
-            self.clean = False
+        if self.ended:
+            self._parser = None  # they hold each other
+            del pieces[self._whole :]  # another reply's
+            if not _ends_exactly(data):
+                self.clean = False
         if not pieces:
             self._barren += len(data)
             if self._barren > HEAD_LIMIT and not self.done:
@@ -178,8 +182,9 @@ class ReplyReader:
             self._pass_interim(status, fields, bool(length or chunked))
 
     def on_message_complete(self) -> None:
-        if self._chunked:
+        if self._chunked and not self.ended:
             self.ended = self.done = True
+            self._whole = len(self._pieces)
 
     def _framing(self, fields: list[tuple[bytes, bytes]]) -> tuple[int | None, bool]:
         """Length and coding. httptools has refused lengths that are garbled, doubled or beside a transfer coding."""
