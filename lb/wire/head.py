@@ -61,12 +61,12 @@ def sort_fields(head: Head, received: Headers) -> None:
     head.api_key = fields.get(b"api-key")
     authorization = fields.get(b"authorization")
     if authorization is not None and authorization[:7].lower() == b"bearer ":
-        head.bearer = authorization[7:].strip(b" \t")
+        head.bearer = authorization[7:].lstrip(b" ")
 
 
 def _note(fields: dict[bytes, bytes], name: bytes, value: bytes, rule: int) -> None:
     if name not in fields:
-        fields[name] = value
+        fields[name] = value.strip(b" \t")  # llhttp leaves what follows a value
     elif rule & SINGLE:
         raise malformed(f"The field {name.decode()} must come once only.")
 
@@ -97,7 +97,6 @@ def check_framing(head: Head) -> None:
         _check_coding(head, coding)
     length = fields.get(b"content-length")
     if length is not None:
-        length = length.strip(b" \t")
         if not length.isdigit() or len(length) > 18:
             raise malformed("The Content-Length field is not a length.")
         head.length = int(length)
@@ -114,6 +113,6 @@ def _check_coding(head: Head, coding: bytes) -> None:
         raise malformed("Transfer-Encoding does not exist in HTTP/1.0.")
     if b"content-length" in head.fields:
         raise malformed("The request is framed twice, by Content-Length and by Transfer-Encoding.")
-    if coding.strip(b" \t").lower() != b"chunked":
+    if coding.lower() != b"chunked":
         raise malformed("This Transfer-Encoding is not supported, only chunked is.", 501, "NotImplemented")
     head.chunked = True

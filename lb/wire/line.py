@@ -1,6 +1,7 @@
 """What a client connection is besides its requests: reading that stops and goes on, a deadline, and an orderly end."""
 
 import asyncio
+from abc import ABC
 from enum import IntEnum
 from typing import cast
 
@@ -30,7 +31,7 @@ class Phase(IntEnum):
     """To the client, though what was written may still be on its way."""
 
 
-class Line(asyncio.Protocol):
+class Line(asyncio.Protocol, ABC):
     """The part of `Front` that knows nothing of requests."""
 
     __slots__ = ("deadline", "hub", "paused", "peer", "phase", "stalled", "transport")

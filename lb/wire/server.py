@@ -7,6 +7,7 @@ from lb.wire.front import Front
 from lb.wire.hub import Gateway, Hub, Limits, Report
 
 _SWEEP_SECONDS = 1.0
+"""At most; a limit is exceeded by a tenth of the shortest one, or by this."""
 _MOMENT_SECONDS = 1.0
 """For which a draining listener still accepts: those in front of us notice `/readyz` late."""
 _BACKLOG = 4096
@@ -110,4 +111,6 @@ class Server:
         self._hub.now = now = loop.time()
         for front in [front for front in self._hub.fronts if front.deadline < now]:
             front.overdue()
-        self._timer = loop.call_later(_SWEEP_SECONDS, self._sweep)
+        limits = self._hub.limits
+        shortest = min(limits.head_seconds, limits.body_seconds, limits.idle_seconds, limits.stall_seconds)
+        self._timer = loop.call_later(min(_SWEEP_SECONDS, shortest / 10, limits.linger_seconds / 2), self._sweep)
