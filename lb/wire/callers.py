@@ -7,7 +7,7 @@ from os import urandom
 
 from lb.refusal import Head, Refusal
 from lb.wire.entra import EntraRules, EntraTokens, unauthorized
-from lb.wire.signing_keys import Fetch, fetch
+from lb.wire.signing_keys import Fetch, SigningKeys, fetch
 
 Identity = str | None | Refusal
 
@@ -50,6 +50,7 @@ class Callers:
         self._clock = clock
         self._fetch = fetch
         self._rules: EntraRules | None = None
+        self._signing: SigningKeys | None = None
         self._tokens: EntraTokens | None = None
         self.replace(keys, entra)
 
@@ -58,13 +59,13 @@ class Callers:
         self._keys = ClientKeys(keys)
         if entra != self._rules:
             self._rules = entra
-            self._tokens = EntraTokens(entra, self._wall, self._clock, self._fetch) if entra is not None else None
+            self._tokens = self._checks(entra) if entra is not None else None
         self._unknown = unauthorized(self._wanted())
 
     async def close(self) -> None:
         """Give up fetches that are under way."""
-        if self._tokens is not None:
-            await self._tokens.close()
+        if self._signing is not None:
+            await self._signing.close()
 
     def identify(self, head: Head) -> Identity | Awaitable[Identity]:
         """The caller's name, None where nobody is asked, or a refusal; later, when keys of Entra must be fetched.
@@ -79,6 +80,12 @@ class Callers:
                 if name is not None:
                     return name
         return self._bearer(head.bearer) if head.bearer is not None else self._unknown
+
+    def _checks(self, rules: EntraRules) -> EntraTokens:
+        """A changed allow-list must not depend on the issuer's answering just now, so its keys are kept."""
+        if self._signing is None or self._signing.url != rules.keys_url:
+            self._signing = SigningKeys(rules.keys_url, self._clock, self._fetch)
+        return EntraTokens(rules, self._signing, self._wall)
 
     def _bearer(self, bearer: bytes) -> Identity | Awaitable[Identity]:
         digest = sha256(bearer).digest()

@@ -15,7 +15,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from lb.refusal import Refusal
-from lb.wire.signing_keys import Fetch, SigningKeys, fetch
+from lb.wire.signing_keys import SigningKeys
 
 LEEWAY = 60.0
 """Seconds that clocks may differ."""
@@ -48,19 +48,17 @@ class EntraRules(Protocol):
 
 
 class EntraTokens:
-    """Checks tokens. `wall` is seconds since the epoch, `clock` is monotonic."""
+    """Checks tokens against `rules` and the `keys` of their issuer. `wall` is seconds since the epoch."""
 
-    def __init__(
-        self, rules: EntraRules, wall: Callable[[], float], clock: Callable[[], float], fetch: Fetch = fetch
-    ) -> None:
+    def __init__(self, rules: EntraRules, keys: SigningKeys, wall: Callable[[], float]) -> None:
         self._rules = rules
         self._wall = wall
         self._audiences = frozenset(audience.rstrip("/") for audience in rules.audiences)
         self._issuers = frozenset(rules.issuers)
         self._tenant = rules.tenant.lower()
-        self._keys = SigningKeys(rules.keys_url, clock, fetch)
-        self._keys.changed = lambda: self._known.clear()
         self._known: OrderedDict[bytes, tuple[Verdict, float]] = OrderedDict()
+        self._keys = keys
+        keys.changed = self._known.clear
 
     @property
     def wanted(self) -> str:
@@ -88,9 +86,6 @@ class EntraTokens:
         if self._keys.may_ask:
             return self._check_with_new_keys(token, digest, kid)
         return self._without_key()
-
-    async def close(self) -> None:
-        await self._keys.close()
 
     def _kid(self, token: bytes) -> str | Refusal:
         """Which key to verify with. What is no token of ours by its own words needs no keys to be fetched for it."""

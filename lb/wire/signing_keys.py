@@ -57,7 +57,7 @@ class SigningKeys:
     """The RSA keys at `url`, which names a key set or an OpenID discovery document. `clock` is monotonic."""
 
     def __init__(self, url: str, clock: Callable[[], float], fetch: Fetch = fetch) -> None:
-        self._url = url
+        self.url = url
         self._clock = clock
         self._fetch = fetch
         self._keys: dict[str, RSAPublicKey] = {}
@@ -106,7 +106,7 @@ class SigningKeys:
         except FetchError as error:
             self.trouble = str(error)
             self._not_before = self._clock() + RETRY_SECONDS
-            log.warning(f"No signing keys from {self._url}: {error}", next_try_in=RETRY_SECONDS, kept=len(self._keys))
+            log.warning(f"No signing keys from {self.url}: {error}", next_try_in=RETRY_SECONDS, kept=len(self._keys))
         else:
             self._take(keys)
         finally:
@@ -121,7 +121,7 @@ class SigningKeys:
             self.changed()
 
     async def _published(self) -> dict[str, RSAPublicKey]:
-        found = _document(await self._fetch(self._url))
+        found = _document(await self._fetch(self.url))
         if "keys" not in found and isinstance(found.get("jwks_uri"), str):
             found = _document(await self._fetch(found["jwks_uri"]))
         keys = found.get("keys")

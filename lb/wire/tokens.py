@@ -134,12 +134,13 @@ class Token:
         self._header, self._expires = header, float(got.expires_on)
 
     def _remember(self, error: Exception) -> None:
-        self._failure = f"no Microsoft Entra token for {self._scope}: {_plainly(error, self._wait)}"
+        missing = f"Microsoft Entra token for {self._scope}: {_plainly(error, self._wait)}"
+        self._failure = f"no {missing}"
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._failures)
         self._failures = min(self._failures + 1, 10)
         self._quiet_until = self._clock() + pause
         left = max(0, round(self._expires - self._wall()))
-        log.warning(self._failure, next_try_in=pause, old_token_valid_for=left)
+        log.warning(f"No {missing}", next_try_in=pause, old_token_valid_for=left)
 
 
 class _UnusableError(Exception):

@@ -7,7 +7,7 @@ import hmac
 import inspect
 import json
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jwt
@@ -415,6 +415,18 @@ async def test_a_reload_of_the_same_rules_keeps_keys_and_tokens(scene: Scene) ->
     assert rules is not None
     scene.callers.replace({}, settings(rules.keys_url))
     assert scene.at_once(token) == "chat-app"
+
+
+async def test_who_is_taken_off_the_list_is_out_at_once_even_while_the_issuer_is_down(scene: Scene) -> None:
+    token = signed()
+    assert await scene.identify(token) == "chat-app"
+    scene.issuer.mode = "failing"
+    rules = scene.callers._rules
+    assert rules is not None
+    shorter = replace(settings(rules.keys_url), allowed={PERSON: "anna"})
+    scene.callers.replace({}, shorter)
+    assert getattr(scene.at_once(token), "status", None) == 403
+    assert scene.at_once(signed(oid=PERSON)) == "anna"
 
 
 async def test_closing_gives_up_a_fetch_under_way(scene: Scene) -> None:
