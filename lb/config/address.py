@@ -7,6 +7,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from lb.config.values import Wrong, is_host, items, text
 
+LOOPBACK = ("localhost", "127.0.0.0/8", "::1")
 _VISIBLE = re.compile(r"[!-~]+")
 
 
@@ -41,15 +42,17 @@ def _pasted(segments: Sequence[str]) -> int | None:
 
 
 def proxy(value: object) -> str:
-    """A proxy that speaks HTTP CONNECT, e.g. `http://user:password@proxy:3128`. Without a scheme `http` is meant."""
+    """A proxy that speaks HTTP CONNECT, e.g. `http://user:password@proxy:3128`. Without a scheme `http` is meant.
+
+    The way to the proxy itself is not encrypted: what goes through it is.
+    """
     found = text(value)
     whole = found if "://" in found else f"http://{found}"
-    parts = _parts(whole, ("http", "https"), user=True)
+    parts = _parts(whole, ("http",), user=True)
     if parts.path not in ("", "/") or "?" in found or "#" in found:
         raise Wrong("a proxy such as http://proxy:3128, without a path")
     user = parts.netloc.rpartition("@")[0]
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    return f"{parts.scheme}://{user + '@' if user else ''}{_bracketed(parts)}:{port}"
+    return f"http://{user + '@' if user else ''}{_bracketed(parts)}:{parts.port or 80}"
 
 
 def issuer_base(value: object) -> str:
@@ -83,7 +86,7 @@ def _parts(found: str, schemes: tuple[str, ...], user: bool = False) -> SplitRes
     except ValueError:
         raise Wrong(f"{example}, with a port from 1 to 65535 if any") from None
     if parts.scheme not in schemes:
-        raise Wrong(f"{example} (http or https)")
+        raise Wrong(f"{example} ({' or '.join(schemes)})")
     if not port_ok or parts.netloc.endswith(":") or not is_host(parts.hostname or ""):
         raise Wrong(f"{example}, with a host and a port from 1 to 65535 if any")
     if not user and "@" in parts.netloc:
@@ -109,6 +112,14 @@ def is_loopback(hostname: str) -> bool:
         return hostname.lower().rstrip(".") == "localhost"
 
 
+def _is_address(hostname: str) -> bool:
+    try:
+        ip_address(hostname)
+    except ValueError:
+        return False
+    return True
+
+
 def is_wildcard(hostname: str) -> bool:
     """Does a listener there take connections from every address?"""
     try:
@@ -118,7 +129,10 @@ def is_wildcard(hostname: str) -> bool:
 
 
 def exceptions(value: object) -> tuple[str, ...]:
-    """NO_PROXY's items: `*`, a host with its subdomains, `.suffix`, `*.suffix`, address or network; perhaps `:port`."""
+    """NO_PROXY's items: `*`, a host with its subdomains, `.suffix`, `*.suffix`, address or network; perhaps `:port`.
+
+    Loopback is always among them, as in Go's HTTP client: no proxy can reach this machine's own addresses.
+    """
     found = items(value)
     for item in found:
         if "/" in item:
@@ -126,27 +140,26 @@ def exceptions(value: object) -> tuple[str, ...]:
                 ip_network(item, strict=False)
             except ValueError:
                 raise Wrong("host names, .suffixes, addresses, networks such as 10.0.0.0/8, or *") from None
-    return tuple(item.lower() for item in found)
+    return tuple(dict.fromkeys([*LOOPBACK, *(item.lower() for item in found)]))
 
 
 def is_excepted(url: str, no_proxy: Sequence[str]) -> bool:
-    """Is this URL asked for without a proxy? Loopback always is, as in Go's HTTP client."""
+    """Is this URL asked for without a proxy?"""
     parts = urlsplit(url)
     hostname = (parts.hostname or "").rstrip(".")
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    return is_loopback(hostname) or any(_matches(item, hostname, port) for item in no_proxy)
+    return any(_matches(item, hostname, port) for item in no_proxy)
 
 
 def _matches(item: str, hostname: str, port: int) -> bool:
     if item == "*":
         return True
-    if "/" in item:
-        try:
-            return ip_address(hostname) in ip_network(item, strict=False)
-        except ValueError:
-            return False  # a name, not an address: it is not resolved for this
+    try:
+        return ip_address(hostname) in ip_network(item.strip("[]"), strict=False)
+    except ValueError:
+        pass  # one of them is a name, or has a port; names are not resolved for this
     bare, colon, only_port = item.rpartition(":")
     if colon and only_port.isdigit() and (bare.endswith("]") or ":" not in bare):
         return port == int(only_port) and _matches(bare, hostname, port)
     bare = item.strip("[]").removeprefix("*").removeprefix(".")
-    return hostname == bare or hostname.endswith(f".{bare}")
+    return hostname == bare or (hostname.endswith(f".{bare}") and not _is_address(hostname))

@@ -41,6 +41,15 @@ class Draft:
     tree: Tree = field(default_factory=dict)
     origins: dict[Path, Origin] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    broken: set[Path] = field(default_factory=set)
+    """Places that a problem was told of already: what is made of their values is not told again."""
+
+    overruled: list[str] = field(default_factory=list)
+    """Sections of the file that the environment replaces as a whole."""
+
+    def is_broken(self, path: Path) -> bool:
+        """Was a problem told of this place, of what it is part of, or of a part of it?"""
+        return any(path[: len(place)] == place[: len(path)] for place in self.broken)
 
     def put(self, path: tuple[str, ...], value: object, origin: Origin) -> None:
         """Set one value below mappings only; whatever was there, or in its way, goes."""
@@ -54,7 +63,8 @@ class Draft:
         self.origins[path] = origin
 
     def forget(self, path: Path) -> None:
-        """Drop who said this place and everything below it."""
+        """Drop who said this place and everything below it, and what was wrong there."""
+        self.broken = {place for place in self.broken if place[: len(path)] != path}
         self.origins = {known: origin for known, origin in self.origins.items() if known[: len(path)] != path}
 
     def drop(self, paths: Collection[Path]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from difflib import SequenceMatcher
 
 from lb.config.draft import Draft, Origin, Source
-from lb.config.settings import ALL_PROXY, BACKEND_FIELDS, BY_VARIABLE, CLIENT_KEYS, VARIABLES
+from lb.config.settings import ALL_PROXY, BACKEND_FIELDS, BY_VARIABLE, CLIENT_KEYS, CONFIG_INLINE, VARIABLES
 from lb.config.values import did_you_mean
 
 _KUBERNETES = re.compile(r"LB_SERVICE_.*|LB_PORT_.*", re.DOTALL)
@@ -21,6 +21,8 @@ def variables(environ: Mapping[str, str], draft: Draft) -> dict[str, str]:
         name, value = spelled.upper(), environ[spelled].strip()
         if not value or not _ours(name, value):
             continue
+        if name == CONFIG_INLINE:
+            value = environ[spelled]  # blanks in front are what YAML is made of
         if name in found and (found[name] != value or name.startswith(("LB_", "BACKEND_"))):
             draft.problems.append(f"{name}: found twice, in upper and in lower case; allowed is once")
         found.setdefault(name, value)
@@ -120,7 +122,7 @@ def _client_keys(value: str, draft: Draft) -> None:
             draft.problems.append(f"{place}: found no name and key; allowed is name:key or name:sha256:<hex>")
             continue
         keys.setdefault(name, []).append(key)
-    if not keys and not draft.problems:
+    if not value.strip(" ,"):
         draft.problems.append(f"{CLIENT_KEYS}: found no entry; allowed is name:key or name:sha256:<hex>")
     draft.put(("clients",), [{"name": name, "keys": listed} for name, listed in keys.items()], _CLIENTS)
     for index in range(len(keys)):

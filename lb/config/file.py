@@ -7,11 +7,12 @@ from typing import Any
 
 from lb.config.draft import Draft, Origin, Source
 from lb.config.markup import Markup, Unreadable, place
-from lb.config.settings import CONFIG_INLINE, Path
+from lb.config.settings import CONFIG_INLINE, SECTIONS, Path
 
 MOST_BYTES = 4 * 2**20
 _REFERENCE = re.compile(r"\$(\$)?\{([^{}]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SECTION = "allowed is a section, `name: value` in each line"
 _NOWHERE = {"platform": "only the environment says this, since libraries read it there, too"}
 
 
@@ -53,29 +54,31 @@ def read_file(text: str, source: str, environ: Mapping[str, str], replaced: Cont
         markup = Markup(text)
     except Unreadable as failed:
         draft.problems.append(f"{source}: {failed}")
+        draft.broken.add(("backends",))
         return
-    filling = _Filling(markup, source, environ, draft)
-    if markup.tree is None:
-        return
-    if not isinstance(markup.tree, dict):
+    if isinstance(markup.tree, dict):
+        _fill(markup, source, environ, replaced, draft)
+    elif markup.tree is not None:
         kind = "a list" if isinstance(markup.tree, list) else "a single value"
         draft.problems.append(f"{source}: found {kind}; allowed are sections such as `backends:`")
-        return
-    draft.problems.extend(
-        f"{filling.origin(path)}: {problem}" for path, problem in markup.problems if path[:1] not in _heads(replaced)
-    )
+
+
+def _fill(markup: Markup, source: str, environ: Mapping[str, str], replaced: Container[str], draft: Draft) -> None:
+    filling = _Filling(markup, source, environ, draft)
+    for path, problem in markup.problems:
+        if not path or path[0] not in replaced:
+            filling.tell(path, problem)
     for section, value in markup.tree.items():
-        if section in _NOWHERE:
-            draft.problems.append(
-                f"{filling.origin((section,))}: found; {_NOWHERE[section]}; allowed is to leave it out"
-            )
-        elif section not in replaced and value is not None:
+        if section in replaced:
+            draft.overruled.append(section)
+        elif section in _NOWHERE:
+            filling.tell((section,), f"found; {_NOWHERE[section]}; allowed is to leave it out")
+        elif section in SECTIONS and value is not None and not isinstance(value, dict):
+            # said here, since a variable of the environment would make a section of it
+            filling.tell((section,), f"found a {'list' if isinstance(value, list) else 'single value'}; {_SECTION}")
+        elif value is not None:
             draft.tree[section] = filling.filled(value, (section,))
             draft.origins.setdefault((section,), filling.origin((section,)))
-
-
-def _heads(replaced: Container[str]) -> list[Path]:
-    return [(section,) for section in ("backends", "clients") if section in replaced]
 
 
 class _Filling:
@@ -91,6 +94,10 @@ class _Filling:
         line = self._markup.lines.get(path)
         where = f" ({self._source}, line {line})" if line else f" ({self._source})"
         return Origin(Source.FILE, place(path), where, stands_for)
+
+    def tell(self, path: Path, problem: str) -> None:
+        self._draft.problems.append(f"{self.origin(path)}: {problem}")
+        self._draft.broken.add(path)
 
     def filled(self, value: Any, path: Path) -> Any:
         if isinstance(value, dict):
@@ -113,9 +120,7 @@ class _Filling:
             return match[0][1:]
         found = self._environ.get(name, self._environ.get(name.upper(), "")).strip()
         if not _NAME.fullmatch(name):
-            problem = f"found {match[0][:60]!r}; allowed is ${{NAME}}, or $${{ for a plain ${{"
-            self._draft.problems.append(f"{self.origin(path)}: {problem}")
+            self.tell(path, f"found {match[0][:60]!r}; allowed is ${{NAME}}, or $${{ for a plain ${{")
         elif not found:
-            problem = f"found ${{{name}}}, which is not set; allowed is the name of a variable that is set"
-            self._draft.problems.append(f"{self.origin(path)}: {problem}")
+            self.tell(path, f"found ${{{name}}}, which is not set; allowed is the name of a variable that is set")
         return found

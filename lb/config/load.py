@@ -57,14 +57,12 @@ def read(
     found = variables(environ, draft)
     replaced = _replaced(found)
     file = _read_file(config_path, found, environ, replaced, draft)
-    in_file = set(draft.tree)
     read_environment(found, draft)
     for option, value in {"--host": host, "--port": port, "--workers": workers}.items():
         if value is not None:
             draft.put(OPTIONS[option], str(value), Origin(Source.OPTION, option))
     config = _judge(draft)
-    overruled = [section for section in replaced if section in in_file]
-    return Loaded(config, draft.origins, tuple(warnings(config, draft, overruled)), file)
+    return Loaded(config, draft.origins, tuple(warnings(config, draft)), file)
 
 
 def _replaced(found: Mapping[str, str]) -> list[str]:
@@ -84,7 +82,9 @@ def _read_file(
     if CONFIG_INLINE in found and not config_path:
         draft.problems.append(f"{CONFIG_INLINE}: found together with {CONFIG_FILE}; allowed is one of the two")
     text = read_text(path, named_by, draft)
-    if text is not None:
+    if text is None:
+        draft.broken.add(("backends",))
+    else:
         read_file(text, path, environ, replaced, draft)
     return path
 
@@ -100,9 +100,11 @@ def _judge(draft: Draft) -> Config:
             break
         except ValidationError as failed:
             explained = explain(failed, rest)
-        problems.extend(line for _, line in explained)
-        wrong.update(path for path, _ in explained)
-        rest.drop({path for path, _ in explained})
+        if not wrong:  # later rounds only find what the earlier ones took out
+            problems.extend(line for path, line in explained if not draft.is_broken(path))
+        paths = {path for path, _ in explained}
+        wrong.update(paths)
+        rest.drop(paths)
     problems.extend(line for involved, line in conflicts(config, rest) if not wrong.intersection(involved))
     if problems:
         raise ConfigProblems(problems)

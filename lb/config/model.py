@@ -141,7 +141,7 @@ class PlatformSection(Section):
 
     https_proxy: Annotated[str, BeforeValidator(address.proxy)] | None = Field(default=None, repr=False)
     http_proxy: Annotated[str, BeforeValidator(values.text)] | None = Field(default=None, repr=False)
-    no_proxy: Annotated[tuple[str, ...], BeforeValidator(address.exceptions)] = ()
+    no_proxy: Annotated[tuple[str, ...], BeforeValidator(address.exceptions)] = address.LOOPBACK
     ssl_cert_file: CertificateFile | None = None
     azure_client_id: Annotated[str, BeforeValidator(values.name)] | None = None
 

@@ -44,11 +44,12 @@ def _explained(error: ErrorDetails, draft: Draft) -> tuple[Path, str]:
     if isinstance(cause, Wrong):
         return path, f"{where}: found {shown(error['input'], path, draft)}; allowed is {cause}"
     # a value in a place where nobody knows whether it is a secret
-    found = {dict: "a section", list: "a list"}.get(type(error["input"]), "a single value")
+    found = _KINDS.get(type(error["input"]), "a single value")
     allowed = _SHAPES.get(error["type"], error["msg"])
     return path, f"{where}: found {found}; allowed is {allowed}"
 
 
+_KINDS: dict[type, str] = {dict: "a section", list: "a list"}
 _SHAPES = {
     "tuple_type": "a list",
     "model_type": "a section, `name: value` in each line",

@@ -1,7 +1,7 @@
 """What must hold between settings, and what is allowed but worth a warning."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,7 +20,7 @@ Conflict = tuple[tuple[Path, ...], str]
 def conflicts_in_draft(draft: Draft) -> Iterator[str]:
     """Rules that hold whatever the values are worth."""
     backends = draft.tree.get("backends")
-    if backends is None or backends == []:
+    if not backends and not draft.is_broken(("backends",)):
         yield "BACKEND_1_URL: found no backend; allowed is at least one, here or under `backends:` in the file"
     if not isinstance(backends, list):
         return
@@ -105,15 +105,10 @@ def _plain_proxy(config: Config, draft: Draft) -> Iterator[Conflict]:
             )
 
 
-def warnings(config: Config, draft: Draft, replaced: Sequence[str]) -> Iterator[str]:
+def warnings(config: Config, draft: Draft) -> Iterator[str]:
     """Lines for what works, but perhaps not as it was meant."""
-    for section in replaced:
+    for section in draft.overruled:
         yield f"{section}: the environment replaces the file's whole section"
-    if config.open_to_strangers:
-        yield (
-            f"anyone who reaches {config.listen.host}:{config.listen.port} can spend these backends' quota; "
-            "set LB_CLIENT_KEYS or LB_ENTRA_TENANT_ID and LB_ENTRA_ALLOWED"
-        )
     if 0 < config.limits.http_timeout_seconds <= config.limits.first_event_seconds:
         first, idle = (place(("limits", f"{field}_seconds"), draft) for field in ("first_event", "http_timeout"))
         yield f"{first} is not below {idle}, so it never acts"

@@ -49,6 +49,9 @@ SETTINGS = (
 BY_VARIABLE = {setting.variable: setting for setting in SETTINGS}
 BY_PATH = {setting.path: setting for setting in SETTINGS}
 
+SECTIONS = frozenset(setting.path[0] for setting in SETTINGS if len(setting.path) > 1)
+"""Places that hold settings by name."""
+
 CONFIG_FILE = "LB_CONFIG"
 CONFIG_INLINE = "LB_CONFIG_INLINE"
 CLIENT_KEYS = "LB_CLIENT_KEYS"
