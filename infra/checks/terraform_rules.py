@@ -14,7 +14,7 @@ FUNCTIONS = frozenset(
     """cidrsubnet coalesce concat contains distinct file join keys length list lower max merge replace reverse sha256
     slice split substr tonumber toset tostring uuidv5 yamldecode""".split()
 )
-"""Functions and types that Terraform has and these files may want. A name that is not here is a typo or is missing here."""
+"""Functions and types that Terraform has and these files may want. Another name is a typo, or missing here."""
 
 ARGUMENTS = frozenset(
     "body count depends_on for_each location locks name parent_id response_export_values tags type".split()
