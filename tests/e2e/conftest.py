@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from lb.sim import Settings, Simulator  # noqa: E402 - the path comes first
+from lb.sim import Settings, Simulator
 
 
 @pytest.fixture
