@@ -138,6 +138,9 @@ class Connection(asyncio.Protocol):
                 self._end(reader)
 
     def eof_received(self) -> None:
+        """The backend ended its side in good order. Under TLS uvloop calls this for a close_notify only, so that a body
+        framed by the end of the connection cannot be cut unseen (RFC 9112 section 9.8); asyncio's own loop cannot tell.
+        """
         reader = self._reader
         if reader is not None and reader.eof():
             self._end(reader)

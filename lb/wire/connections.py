@@ -49,7 +49,8 @@ class Connections:
 
     async def open(self) -> Connection:
         """A new connection. Raises `BackendFailed`."""
-        connection = await self._dialer.dial(self.address, self._make)
+        connection = Connection(asyncio.get_running_loop(), self, self.address.name)
+        await self._dialer.dial(self.address, connection)
         self._sweep.watch(connection)
         self._counters.opened += 1
         self._counters.handshakes += self.address.tls
@@ -70,6 +71,3 @@ class Connections:
         self._retired = True
         for connection in tuple(self._idle):
             connection.abandon()
-
-    def _make(self) -> Connection:
-        return Connection(asyncio.get_running_loop(), self, self.address.name)

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Callable
 from typing import Final
 
 import aiohappyeyeballs
@@ -41,47 +40,50 @@ class Dialer:
         self._context = context
         self._proxy = proxy
 
-    async def dial(self, address: Address, factory: Callable[[], Connection]) -> Connection:
-        """Raises `BackendFailed`: nothing has been sent then."""
+    async def dial(self, address: Address, connection: Connection) -> None:
+        """Open `connection`. Raises `BackendFailed`: nothing has been sent then."""
         try:
             async with asyncio.timeout(self._seconds):
-                return await self._connect(address, factory)
-        except ssl.SSLError as error:
-            raise BackendFailed(Blame.TLS, f"{address.name}: {explain(error)}") from error
+                sock = await self._reach(address)
+                await asyncio.get_running_loop().create_connection(lambda: connection, sock=sock)
+                if address.tls:
+                    await self._secure(address, connection)
         except TimeoutError as error:
             raise BackendFailed(Blame.CONNECT, f"no connection to {address.name} within {self._seconds:g} s") from error
 
-    async def _connect(self, address: Address, factory: Callable[[], Connection]) -> Connection:
-        proxy = self._proxy if address.tls else None
-        if proxy is not None and proxy.skips(address.host, address.port):
-            proxy = None
-        if proxy is None:
-            sock = await _open(address.host, address.port, address.name)
-        else:
-            sock = await _open(proxy.host, proxy.port, f"the proxy {proxy.host}:{proxy.port}")
+    async def _reach(self, address: Address) -> socket.socket:
+        """A socket whose other end is the backend."""
+        proxy = self._proxy
+        if proxy is None or not address.tls or proxy.skips(address.host, address.port):
+            return await _open(address.host, address.port, address.name)
+        name = f"the proxy {proxy.host}:{proxy.port}"
+        sock = await _open(proxy.host, proxy.port, name)
         try:
-            if proxy is not None:
-                await connect_through(proxy, sock, address.host, address.port)
-            return await self._wrap(sock, address, factory)
-        except (ssl.SSLError, TimeoutError):
-            raise
-        except OSError as error:
-            detail = f"{address.name} ended the connection in its TLS handshake" if address.tls else f"{address.name}"
-            raise BackendFailed(Blame.TLS if address.tls else Blame.CONNECT, f"{detail}: {error}") from error
-        except BaseException:
+            await connect_through(proxy, sock, address.host, address.port)
+        except BaseException as error:
             sock.close()
+            if isinstance(error, OSError) and not isinstance(error, TimeoutError):
+                raise BackendFailed(Blame.CONNECT, f"{name} ended the connection: {error}") from error
             raise
+        return sock
 
-    async def _wrap(self, sock: socket.socket, address: Address, factory: Callable[[], Connection]) -> Connection:
-        loop = asyncio.get_running_loop()
-        if not address.tls:
-            _, connection = await loop.create_connection(factory, sock=sock)
-            return connection
+    async def _secure(self, address: Address, connection: Connection) -> None:
+        bare = connection.transport
         limit = self._seconds + 1  # ours comes first
-        _, connection = await loop.create_connection(
-            factory, sock=sock, ssl=self._context, server_hostname=address.host, ssl_handshake_timeout=limit
-        )
-        return connection
+        try:
+            secure = await asyncio.get_running_loop().start_tls(
+                bare, connection, self._context, server_hostname=address.host, ssl_handshake_timeout=limit
+            )
+            if secure is None:
+                raise ConnectionResetError("it ended the connection")
+        except BaseException as error:
+            bare.abort()
+            if isinstance(error, ssl.SSLError):
+                raise BackendFailed(Blame.TLS, f"{address.name}: {explain(error)}") from error
+            if isinstance(error, OSError) and not isinstance(error, TimeoutError):
+                raise BackendFailed(Blame.TLS, f"{address.name}: the TLS handshake was cut short: {error}") from error
+            raise
+        connection.transport = secure
 
 
 async def _open(host: str, port: int, name: str) -> socket.socket:

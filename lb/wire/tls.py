@@ -24,8 +24,6 @@ def backend_context(ca_file: str | None = None) -> ssl.SSLContext:
     if ca_file is not None:
         context.load_verify_locations(cafile=ca_file)
     context.set_alpn_protocols(["http/1.1"])
-    # Python ignores an end without close_notify; a body that is framed by the end must not (RFC 9112 section 9.8).
-    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
     return context
 
 

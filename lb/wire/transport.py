@@ -78,6 +78,11 @@ class SocketTransport:
                 connection.forget(waiter)
                 raise
 
+    @property
+    def open_connections(self) -> int:
+        """In use or waiting for use."""
+        return len(self._sweep.connections)
+
     def retire(self, urls: Iterable[str]) -> None:
         """These backends are gone: close their unused connections; requests under way run to their end."""
         for url in urls:

@@ -26,9 +26,10 @@ class BytesUpload:
 
     def resume(self) -> None:
         connection, parts = self._connection, self._parts
-        while parts and not connection.blocked:
+        transport = connection.transport
+        while parts and not connection.blocked and not transport.is_closing():
             part = parts[0]
-            connection.transport.write(part[:PIECE])
+            transport.write(part[:PIECE])
             if len(part) > PIECE:
                 parts[0] = part[PIECE:]
             else:

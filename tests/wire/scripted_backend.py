@@ -38,6 +38,8 @@ class Peer:
     async def say(self, *parts: bytes) -> None:
         """Send the parts so that the other side, on the same loop, reads them one by one."""
         for part in parts:
+            if self.writer.is_closing():  # uvloop would raise RuntimeError
+                raise ConnectionResetError
             self.writer.write(part)
             await self.writer.drain()
             await turns()
