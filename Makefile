@@ -46,6 +46,8 @@ STAMP_INFRA := $(VENV_INFRA)/.installed
 
 check-infra: $(STAMP_INFRA) ## azure.yaml, Bicep, Terraform, Kubernetes, Compose, Dockerfile and workflows
 	PATH="$(CURDIR)/$(VENV_INFRA)/bin:$$PATH" $(VENV_INFRA)/bin/python -m pytest -c infra/pytest.ini infra/checks
+	@if command -v kubectl >/dev/null; then kubectl kustomize infra/kubernetes/aks >/dev/null && echo "kustomize: rendered"; \
+	else echo "kustomize: not rendered, there is no kubectl"; fi
 
 $(STAMP_INFRA): requirements/infra.txt
 	test -x $(VENV_INFRA)/bin/python || $(PYTHON) -m venv $(VENV_INFRA)

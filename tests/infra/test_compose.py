@@ -1,0 +1,53 @@
+"""infra/compose against infra/settings.yaml and the commands it starts."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import yaml
+
+from lb.config import read
+from lb.sim.command import sim
+
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS = yaml.safe_load((ROOT / "infra" / "settings.yaml").read_text())
+SERVICES = yaml.safe_load((ROOT / "infra" / "compose" / "compose.yaml").read_text())["services"]
+ENV = SERVICES["lb"]["environment"]
+SIMULATORS = {name: service for name, service in SERVICES.items() if service.get("command", [""])[0] == "sim"}
+
+
+def test_the_variables_are_those_of_the_settings() -> None:
+    assert {name: ENV[name] for name in SETTINGS["env"]} == SETTINGS["env"]
+
+
+def test_the_program_starts_with_these_variables_and_is_closed() -> None:
+    config = read(ENV).config
+    assert config.checks_callers
+    assert config.listen.port == SETTINGS["ports"]["traffic"]
+
+
+def test_every_backend_is_a_simulator_at_its_port() -> None:
+    found = {urlsplit(backend.url).hostname: urlsplit(backend.url).port for backend in read(ENV).config.backends}
+    ports = {}
+    for name, service in SIMULATORS.items():
+        context = sim.make_context("sim", list(service["command"][1:]))
+        assert context.params["name"] == name
+        assert context.params["host"] == "0.0.0.0"  # noqa: S104 - in a container
+        ports[name] = context.params["port"]
+    assert found == ports
+    assert set(SERVICES["lb"]["depends_on"]) == set(SIMULATORS)
+
+
+def test_only_this_machine_reaches_it() -> None:
+    published = [port for service in SERVICES.values() for port in service.get("ports", [])]
+    wanted = {f"127.0.0.1:{port}:{port}" for port in SETTINGS["ports"].values()}
+    assert wanted <= set(published)
+    assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_containers_run_as_they_do_elsewhere() -> None:
+    user = SETTINGS["user"]
+    for name in ("lb", *SIMULATORS):
+        assert SERVICES[name]["user"] == f"{user}:{user}"
+        assert SERVICES[name]["read_only"] is True
+        assert SERVICES[name]["cap_drop"] == ["ALL"]
+    assert SERVICES["lb"]["stop_grace_period"] == f"{SETTINGS['terminationGracePeriodSeconds']}s"
