@@ -4,9 +4,9 @@
 """
 
 from lb.config.clients import EntraSettings
-from lb.config.load import Loaded, load, read
+from lb.config.load import load, read
 from lb.config.model import Config
-from lb.config.problems import ConfigProblems
+from lb.config.problems import ConfigProblems, Loaded
 from lb.config.show import effective
 from lb.config.watch import FileSignature, restart_needed
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass
 
 from pydantic import ValidationError
 
@@ -10,7 +9,7 @@ from lb.config.draft import Draft, Origin, Source
 from lb.config.environment import read_environment, variables
 from lb.config.file import read_file, read_text
 from lb.config.model import Config
-from lb.config.problems import ConfigProblems, explain
+from lb.config.problems import ConfigProblems, Loaded, explain
 from lb.config.rules import conflicts, conflicts_in_draft, warnings
 from lb.config.settings import CLIENT_KEYS, CONFIG_FILE, CONFIG_INLINE, Path
 
@@ -19,17 +18,6 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
     "--port": ("listen", "port"),
     "--workers": ("workers",),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A configuration with its story."""
-
-    config: Config
-    origins: Mapping[Path, Origin]
-    warnings: tuple[str, ...]
-    file: str | None
-    """The file that it was read from, for who wants to watch it."""
 
 
 def load(
@@ -61,8 +49,7 @@ def read(
     for option, value in {"--host": host, "--port": port, "--workers": workers}.items():
         if value is not None:
             draft.put(OPTIONS[option], str(value), Origin(Source.OPTION, option))
-    config = _judge(draft)
-    return Loaded(config, draft.origins, tuple(warnings(config, draft)), file)
+    return _judge(draft, file)
 
 
 def _replaced(found: Mapping[str, str]) -> list[str]:
@@ -89,10 +76,10 @@ def _read_file(
     return path
 
 
-def _judge(draft: Draft) -> Config:
+def _judge(draft: Draft, file: str | None) -> Loaded:
     """The configuration, or every problem: what is wrong is taken out, so that the rest can be judged together."""
     problems = [*draft.problems, *conflicts_in_draft(draft)]
-    rest = Draft(deepcopy(draft.tree), dict(draft.origins))
+    rest = Draft(deepcopy(draft.tree), dict(draft.origins), overruled=draft.overruled)
     wrong: set[Path] = set()
     while True:
         try:
@@ -106,6 +93,7 @@ def _judge(draft: Draft) -> Config:
         wrong.update(paths)
         rest.drop(paths)
     problems.extend(line for involved, line in conflicts(config, rest) if not wrong.intersection(involved))
+    loaded = Loaded(config, rest.origins, tuple(warnings(config, rest)), file, frozenset(wrong))
     if problems:
-        raise ConfigProblems(problems)
-    return config
+        raise ConfigProblems(problems, loaded)
+    return loaded

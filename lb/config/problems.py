@@ -1,13 +1,14 @@
 """All problems at once, in the operator's words: where it was said, what was found, what is allowed."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from lb.config.draft import Draft, Source, dotted
+from lb.config.draft import Draft, Origin, Source, dotted
 from lb.config.environment import SERVICE_LINKS
 from lb.config.model import BackendSection, ClientSection, Config, Section
 from lb.config.settings import BY_PATH, CLIENT_KEYS, SECRETS, SUFFIXES, Path
@@ -17,11 +18,25 @@ MASK = "****"
 _LONGEST = 100
 
 
-class ConfigProblems(Exception):
-    """The configuration is wrong; one line for each problem."""
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration with its story."""
 
-    def __init__(self, problems: Iterable[str]) -> None:
+    config: Config
+    origins: Mapping[Path, Origin]
+    warnings: tuple[str, ...]
+    file: str | None
+    """The file that it was read from, for who wants to watch it."""
+    wrong: frozenset[Path] = frozenset()
+    """Places that have their default for want of a good value."""
+
+
+class ConfigProblems(Exception):
+    """The configuration is wrong; one line for each problem, and what could be understood beside them."""
+
+    def __init__(self, problems: Iterable[str], rest: Loaded | None = None) -> None:
         self.problems = list(dict.fromkeys(problems))
+        self.rest = rest
         super().__init__("\n".join(self.problems))
 
 

@@ -5,9 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pydantic import SecretStr
 
 from lb.config.draft import dotted
-from lb.config.load import Loaded
 from lb.config.model import Section
-from lb.config.problems import MASK, mask_address
+from lb.config.problems import MASK, Loaded, mask_address
 from lb.config.settings import BY_PATH, Path
 from lb.config.values import size_text
 
@@ -31,6 +30,8 @@ def _value(value: object, path: Path, loaded: Loaded) -> Iterator[Line]:
     elif isinstance(value, tuple) and value and isinstance(value[0], Section):
         for index, item in enumerate(value):
             yield from _section(item, (*path, index), loaded)
+    elif path in loaded.wrong:
+        yield dotted(path), "?", "see the problem"
     else:
         yield dotted(path), shown(value, path), came_from(path, loaded)
 

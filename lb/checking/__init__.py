@@ -1,0 +1,1 @@
+"""Asking the backends whether they are what the configuration says, for `lb check --probe`."""
