@@ -20,12 +20,11 @@ _NEXT_ADDRESS_SECONDS: Final = 0.25
 """How long one address may be tried before the next is tried beside it (RFC 8305 section 5)."""
 _OPTIONS: Final = [
     (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
-    # Azure's outbound NAT forgets a flow after four silent minutes, and a long completion is silent that long.
+    # Azure's outbound NAT forgets a flow after four silent minutes, and a long completion may be silent that long;
+    # and a backend that has vanished is noticed after two.
     (socket.IPPROTO_TCP, "TCP_KEEPIDLE", 60),
     (socket.IPPROTO_TCP, "TCP_KEEPINTVL", 15),
     (socket.IPPROTO_TCP, "TCP_KEEPCNT", 4),
-    # A peer that has vanished is noticed after 30 s without an acknowledgement, not after the kernel's 15 minutes.
-    (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", 30_000),
 ]
 
 

@@ -4,19 +4,17 @@ httptools checks the head and undoes the chunked coding. It is fed whole heads o
 with it every byte after the reply, is known exactly. Bodies framed by length or by the connection's end pass untouched.
 """
 
-import re
 from collections.abc import Callable
 from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from lb.exchange import Headers
+from lb.wire.reply_rules import CONTROLS, VERSIONS, ends_exactly, framing, hopeless
 
 HEAD_LIMIT: Final = 64 * 1024
 """Bytes of one reply's heads together, interim ones included; also of chunk framing or trailers without a body byte."""
 
-_CONTROLS: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_VERSIONS: Final = (b"HTTP/1.1 ", b"HTTP/1.0 ")
 _UNTIL_END: Final = -1
 
 Interim = Callable[[int, Headers], None]
@@ -100,7 +98,7 @@ class ReplyReader:
         if self.ended:
             self._parser = None  # they hold each other
             del pieces[self._whole :]  # another reply's
-            if not _ends_exactly(data):
+            if not ends_exactly(data):
                 self.clean = False
         if not pieces:
             self._barren += len(data)
@@ -132,20 +130,17 @@ class ReplyReader:
         return b""
 
     def _wait_for_more(self, data: bytes) -> None:
-        """An unfinished head is kept, but what can never become one is refused now, not at the idle limit."""
         self._partial = data
         if self._size + len(data) > HEAD_LIMIT:
             self._wrong(f"its head is larger than {HEAD_LIMIT} bytes")
-        elif not any(data.startswith(version[: len(data)]) for version in _VERSIONS):
-            self._wrong("what came is not HTTP/1.1")
-        elif data.count(b"\n") != data.count(b"\r\n"):
-            self._wrong("a line of its head ends without a carriage return")
+        elif why := hopeless(data):
+            self._wrong(why)
 
     def _parse(self, head: bytes) -> None:
-        if not head.startswith(_VERSIONS):
+        if not head.startswith(VERSIONS):
             self._wrong("what came is not HTTP/1.1")
             return
-        self._old = head.startswith(_VERSIONS[1])
+        self._old = head.startswith(VERSIONS[1])
         self._parser = HttpResponseParser(self)
         try:
             self._parser.feed_data(head)
@@ -169,10 +164,12 @@ class ReplyReader:
         assert self._parser is not None  # noqa: S101 - it is the caller
         status = self._parser.get_status_code()
         fields, self._fields = self._fields, []
-        length, chunked = self._framing(fields)
-        if self.fault:
+        try:
+            length, chunked = framing(fields, self._old)
+        except ValueError as error:
+            self._wrong(str(error))
             return
-        if not self.reason.isalnum() and _CONTROLS.search(self.reason):
+        if not self.reason.isalnum() and CONTROLS.search(self.reason):
             self._wrong("control characters in its reason phrase")
         elif status >= 200:
             # Only inside the parser's callbacks does it still know the answer.
@@ -185,21 +182,6 @@ class ReplyReader:
         if self._chunked and not self.ended:
             self.ended = self.done = True
             self._whole = len(self._pieces)
-
-    def _framing(self, fields: list[tuple[bytes, bytes]]) -> tuple[int | None, bool]:
-        """Length and coding. httptools has refused lengths that are garbled, doubled or beside a transfer coding."""
-        length, chunked = None, False
-        for name, value in fields:
-            size = len(name)
-            if size == 14 and name.lower() == b"content-length":
-                length = int(value)
-            elif size == 17 and name.lower() == b"transfer-encoding":
-                if chunked or value.strip(b" \t").lower() != b"chunked":
-                    self._wrong("a transfer coding other than chunked, once")
-                chunked = True
-        if chunked and self._old:
-            self._wrong("a transfer coding in HTTP/1.0")  # RFC 9112 section 6.1: faulty framing
-        return length, chunked
 
     def _pass_interim(self, status: int, fields: list[tuple[bytes, bytes]], framed: bool) -> None:
         if status < 100:
@@ -231,11 +213,3 @@ class ReplyReader:
             self.clean = False
         else:
             self._wrong(why)
-
-
-def _ends_exactly(data: bytes) -> bool:
-    """Is the line end that closes the chunked body the last thing in this read? The parser skips further line ends.
-
-    A read of less than five bytes cannot tell, and the connection is then not used again: rare and harmless.
-    """
-    return data[-4:] == b"\r\n\r\n" and data[-5:-4] not in b"\r\n"
