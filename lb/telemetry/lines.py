@@ -23,6 +23,7 @@ class LogLines:
         self._write = logs.writer.write
         self._attempted = logs.renderer.attempted
         self._judged = logs.renderer.judged
+        self._debug = logs.threshold <= logging.DEBUG
         self._info = logs.threshold <= logging.INFO
         self._warning = logs.threshold <= logging.WARNING
         self._tell: dict[type[Any], Callable[[Any], None]] = {
@@ -64,6 +65,8 @@ class LogLines:
         self._say("warning", "All backends are throttled", **fields, retry_after=max(1, math.ceil(event.seconds)))
 
     def finished(self, event: Finished) -> None:
+        if not self._debug and event.outcome is not Outcome.CRASHED and event.outcome is not Outcome.CUT:
+            return  # nearly always: not worth gathering fields that nobody will see
         fields = _named(
             request_id=event.request_id,
             method=event.method,

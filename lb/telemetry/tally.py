@@ -2,9 +2,9 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
-from lb.events import Attempted, Event, Finished, Judged
+from lb.events import Attempted, Event, Finished, Judged, Outcome
 
 
 @dataclass(slots=True)
@@ -13,7 +13,7 @@ class Tally:
 
     requests: int = 0
     attempts: int = 0
-    outcomes: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
     verdicts: Counter[str] = field(default_factory=Counter)
     absorbed: int = 0
     """Throttled attempts of requests that another backend then answered."""
@@ -24,10 +24,10 @@ class Tally:
         kind = type(event)
         if kind is Attempted:
             self.attempts += 1
-        elif isinstance(event, Judged):
-            self._judged(event)
-        elif isinstance(event, Finished):
-            self._finished(event)
+        elif kind is Judged:
+            self._judged(cast(Judged, event))
+        elif kind is Finished:
+            self._finished(cast(Finished, event))
 
     def _judged(self, event: Judged) -> None:
         self.verdicts[event.verdict] += 1
@@ -36,7 +36,7 @@ class Tally:
 
     def _finished(self, event: Finished) -> None:
         self.requests += 1
-        self.outcomes[event.outcome.value] += 1
+        self.outcomes[event.outcome] += 1
         if self._throttled:
             throttled = self._throttled.pop(event.request_id, 0)
             if event.backend is not None:
@@ -46,7 +46,7 @@ class Tally:
         """The numbers by their names in `/status`."""
         return {
             "finished": self.requests,
-            "outcomes": dict(self.outcomes),
+            "outcomes": {outcome.value: count for outcome, count in self.outcomes.items()},
             "attempts": self.attempts,
             "verdicts": dict(self.verdicts),
             "throttled_absorbed": self.absorbed,
