@@ -16,6 +16,7 @@ from lb.config.values import Wrong, did_you_mean
 
 MASK = "****"
 _LONGEST = 100
+_LONGEST_LINE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +36,15 @@ class ConfigProblems(Exception):
     """The configuration is wrong; one line for each problem, and what could be understood beside them."""
 
     def __init__(self, problems: Iterable[str], rest: Loaded | None = None) -> None:
-        self.problems = list(dict.fromkeys(problems))
+        self.problems = list(dict.fromkeys(_one_line(problem) for problem in problems))
         self.rest = rest
         super().__init__("\n".join(self.problems))
+
+
+def _one_line(problem: str) -> str:
+    """Names are quoted as they came: whatever they hold, it stays one line of a bearable length."""
+    printable = "".join(part if part.isprintable() else ascii(part)[1:-1] for part in problem)
+    return printable[:_LONGEST_LINE] + ("..." if len(printable) > _LONGEST_LINE else "")
 
 
 def explain(failed: ValidationError, draft: Draft) -> list[tuple[Path, str]]:
