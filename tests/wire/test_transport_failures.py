@@ -46,7 +46,7 @@ async def test_a_port_that_accepts_no_more_in_time(make_transport: Callable[...,
         for sock in waiting:
             sock.close()
     assert (failed.blame, failed.detail) == (Blame.CONNECT, f"no connection to 127.0.0.1:{port} within 0.3 s")
-    assert 0.29 < asyncio.get_running_loop().time() - started < 0.5
+    assert 0.29 < asyncio.get_running_loop().time() - started < 1.0
 
 
 async def test_a_tls_handshake_that_is_not_answered_counts_as_no_connection(
@@ -75,7 +75,7 @@ async def test_a_backend_that_sends_nothing_is_left_after_the_idle_limit(
         failed = await failure_of(transport, backend.backend())
         assert failed.blame is Blame.SILENT
         assert failed.detail.endswith("sent nothing for 0.3 s")
-        assert 0.3 <= asyncio.get_running_loop().time() - started < 0.3 * 1.3
+        assert 0.3 <= asyncio.get_running_loop().time() - started < 1.0  # test_sweep.py says how exactly
         await backend.quiet()
 
 

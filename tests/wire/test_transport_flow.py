@@ -247,3 +247,25 @@ async def test_a_receiver_that_closes_the_reply_in_the_middle_of_a_piece_hears_n
         with pytest.raises(ClientGone):
             await relaying
         await backend.quiet()
+
+
+async def test_a_look_that_is_given_up_loses_no_byte(transport: SocketTransport) -> None:
+    go = asyncio.Event()
+
+    async def play(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(CHUNKED, b"1\r\na\r\n")
+        await go.wait()
+        await peer.say(b"1\r\nb\r\n", b"1\r\nc\r\n0\r\n\r\n")
+
+    async with scripted(play) as backend:
+        reply = await send(transport, backend.port)
+        assert await reply.more() == b"a"
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await reply.more()
+        go.set()
+        assert await reply.more() == b"b"
+        got = Collector()
+        await reply.relay(got)
+        assert got.body == b"abc"
