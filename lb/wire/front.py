@@ -12,7 +12,7 @@ from lb.wire.head import Head
 from lb.wire.head_reader import next_head
 from lb.wire.hub import Hub, Verdict
 from lb.wire.intake import Intake, Overdrawn
-from lb.wire.line import NEVER, Phase
+from lb.wire.line import ASKING, CLOSED, LINGERING, NEVER, READING, SERVING, WAITING
 from lb.wire.malformed import Malformed
 from lb.wire.pages import Page, own_page
 from lb.wire.relay import WaitingClient
@@ -46,7 +46,7 @@ class Front(Serving):
 
     def data_received(self, data: bytes) -> None:
         phase = self.phase
-        if phase >= Phase.LINGERING:
+        if phase >= LINGERING:
             return
         if self._intake is not None and not self._intake.complete:
             self._take(data)
@@ -55,9 +55,9 @@ class Front(Serving):
             self._rest += data
         else:
             self._rest = data
-            if phase is Phase.WAITING:
+            if phase == WAITING:
                 self.deadline = min(self.deadline, self.hub.now + self.hub.limits.head_seconds)
-        if phase is Phase.WAITING and not self.stalled:
+        if phase == WAITING and not self.stalled:
             self._advance()
         elif len(self._rest) > PIPELINED_MAX:
             self.pause_reading()
@@ -69,7 +69,7 @@ class Front(Serving):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.phase = Phase.CLOSED
+        self.phase = CLOSED
         self.hub.fronts.discard(self)
         if not self.hub.fronts:
             self.hub.deserted.set()
@@ -83,9 +83,9 @@ class Front(Serving):
 
     def overdue(self) -> None:
         """The deadline has passed."""
-        if self.phase >= Phase.LINGERING or self.stalled:
+        if self.phase >= LINGERING or self.stalled:
             self.transport.abort()
-        elif self.phase is not Phase.WAITING:
+        elif self.phase != WAITING:
             self._refuse(_SLOW_BODY)
         elif self._rest:
             self._refuse(_SLOW_HEAD)
@@ -94,21 +94,21 @@ class Front(Serving):
 
     def close_idle(self) -> None:
         """Close unless a request is under way."""
-        if self.phase is Phase.WAITING and not self._rest:
+        if self.phase == WAITING and not self._rest:
             self.finish(linger=False)
 
     # Heads.
 
     def _wait(self) -> None:
         limits = self.hub.limits
-        self.phase = Phase.WAITING
+        self.phase = WAITING
         if not self.stalled:
             self.deadline = self.hub.now + (limits.head_seconds if self._rest else limits.idle_seconds)
             self.resume_reading()
             self._advance()
 
     def _advance(self) -> None:
-        while self.phase is Phase.WAITING and self._rest and not self.stalled:
+        while self.phase == WAITING and self._rest and not self.stalled:
             try:
                 head, self._rest = next_head(self._rest, self.peer)
             except Malformed as problem:
@@ -131,7 +131,7 @@ class Front(Serving):
 
     def _identify(self, head: Head) -> None:
         self._head = head
-        self.phase = Phase.ASKING
+        self.phase = ASKING
         self.deadline = NEVER
         try:
             verdict = self.hub.gateway.identify(head)
@@ -146,7 +146,7 @@ class Front(Serving):
 
     def _asked(self, asking: asyncio.Future[Verdict]) -> None:
         head, self._asking = self._head, None
-        if self.phase is not Phase.ASKING or head is None or asking.cancelled():
+        if self.phase != ASKING or head is None or asking.cancelled():
             return
         bug = asking.exception()
         if bug is not None:
@@ -178,7 +178,7 @@ class Front(Serving):
     def _read_body(self, head: Head) -> None:
         hub, rest = self.hub, self._rest
         self._intake = Intake(head.length, head.chunked, hub.limits.replay_max, hub.budget, self._drained)
-        self.phase = Phase.READING
+        self.phase = READING
         self._expect_body()
         if rest:
             self._rest = b""
@@ -213,5 +213,5 @@ class Front(Serving):
             self._serve(head, intake.body(), self._caller)
 
     def _drained(self) -> None:
-        if self._intake is not None and self.phase is Phase.SERVING:
+        if self._intake is not None and self.phase == SERVING:
             self._expect_body()

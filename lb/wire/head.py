@@ -3,9 +3,8 @@
 import re
 from dataclasses import dataclass
 
-from lb.exchange import Headers
-from lb.wire.headers import CONNECTION, DROP, NOTE, SINGLE, named_by, request_rule
-from lb.wire.malformed import malformed
+from lb.wire.headers import CONNECTION, DROP, NOTE, REQUEST_RULES, SINGLE, Rule, named_by
+from lb.wire.malformed import NO_LENGTH, TWICE_FRAMED, malformed, unknown_coding
 
 _HOST = re.compile(rb"(?:[0-9A-Za-z._~%!$&'()*+,;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
@@ -40,21 +39,44 @@ class Head:
         return self.chunked or bool(self.length)
 
 
-def sort_fields(head: Head, received: Headers) -> None:
-    """Tell the fields that go on from those that end here, and note what is needed of them."""
-    fields, forwarded = head.fields, head.forwarded
+class Fields:
+    """What llhttp calls back for each field: tells those that go on from those that decide something or end here."""
+
+    __slots__ = ("forwarded", "special")
+
+    def __init__(self) -> None:
+        self.forwarded: list[tuple[bytes, bytes]] = []
+        self.special: list[tuple[Rule, bytes]] = []
+
+    def begin(self) -> list[tuple[bytes, bytes]]:
+        """Start anew; the list that is returned will hold what goes on."""
+        self.special = []
+        self.forwarded = []
+        return self.forwarded
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        rule = REQUEST_RULES[name]
+        if rule is None:
+            self.forwarded.append((name, value))
+            return
+        self.special.append((rule, value))
+        # `Connection: keep-alive` is as true towards the backend, which shall receive what it would receive directly.
+        if not rule[1] & DROP or (rule[1] & CONNECTION and value.lower() == b"keep-alive"):
+            self.forwarded.append((name, value))
+
+
+def heed_fields(head: Head, special: list[tuple[Rule, bytes]]) -> None:
+    """Note what decides something, and drop what is for this hop only. Raises `Malformed`."""
+    fields = head.fields
     connection: list[bytes] = []
-    for pair in received:
-        name, rule = request_rule(pair[0])
-        if rule & NOTE:
-            _note(fields, name, pair[1], rule)
-        elif rule & CONNECTION:
-            connection.append(pair[1])
-            if pair[1].lower() == b"keep-alive":
-                # As true towards the backend, which shall receive what it would receive directly.
-                forwarded.append(pair)
-        if not rule & DROP:
-            forwarded.append(pair)
+    for (name, bits), value in special:
+        if bits & NOTE:
+            if name not in fields:
+                fields[name] = value.strip(b" \t")  # llhttp leaves what follows a value
+            elif bits & SINGLE:
+                raise malformed(f"The field {name.decode()} must come once only.")
+        elif bits & CONNECTION:
+            connection.append(value)
     head.keep = head.modern
     if connection:
         _heed_connection(head, connection)
@@ -62,13 +84,6 @@ def sort_fields(head: Head, received: Headers) -> None:
     authorization = fields.get(b"authorization")
     if authorization is not None and authorization[:7].lower() == b"bearer ":
         head.bearer = authorization[7:].lstrip(b" ")
-
-
-def _note(fields: dict[bytes, bytes], name: bytes, value: bytes, rule: int) -> None:
-    if name not in fields:
-        fields[name] = value.strip(b" \t")  # llhttp leaves what follows a value
-    elif rule & SINGLE:
-        raise malformed(f"The field {name.decode()} must come once only.")
 
 
 def _heed_connection(head: Head, connection: list[bytes]) -> None:
@@ -98,7 +113,7 @@ def check_framing(head: Head) -> None:
     length = fields.get(b"content-length")
     if length is not None:
         if not length.isdigit() or len(length) > 18:
-            raise malformed("The Content-Length field is not a length.")
+            raise malformed(NO_LENGTH)
         head.length = int(length)
     expect = fields.get(b"expect")
     if expect is not None and head.modern:  # RFC 9110 section 10.1.1: not in HTTP/1.0
@@ -108,11 +123,11 @@ def check_framing(head: Head) -> None:
 
 
 def _check_coding(head: Head, coding: bytes) -> None:
-    """RFC 9112 section 6.1: what cannot be decoded is not implemented, what contradicts itself is an attack."""
+    """RFC 9112 section 6.1: what contradicts itself is an attack."""
     if not head.modern:
         raise malformed("Transfer-Encoding does not exist in HTTP/1.0.")
     if b"content-length" in head.fields:
-        raise malformed("The request is framed twice, by Content-Length and by Transfer-Encoding.")
+        raise malformed(TWICE_FRAMED)
     if coding.lower() != b"chunked":
-        raise malformed("This Transfer-Encoding is not supported, only chunked is.", 501, "NotImplemented")
+        raise unknown_coding()
     head.chunked = True

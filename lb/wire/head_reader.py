@@ -5,70 +5,21 @@ The parser sees the head and nothing else: where the body ends is decided from t
 """
 
 import re
+from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from lb.refusal import Refusal
-from lb.wire.head import Head, check_framing, sort_fields
-from lb.wire.malformed import HEAD_MAX, Malformed, bad_first_line, doubt, explained, malformed
-from lb.wire.target import origin_form, without_secrets
+from lb.wire.head import Fields, Head, check_framing, heed_fields
+from lb.wire.malformed import Malformed, explained, malformed
+from lb.wire.request_line import doubt_line, read_line
 
-FIELDS_MAX = 128
+HEAD_MAX: Final = 64 * 1024
+"""Bytes: tokens of callers are large, what is larger than this is an attack."""
+FIELDS_MAX: Final = 128
 
-_EMPTY_LINES = re.compile(rb"(?:\r\n)+")
-_NOT_SERVED = {"CONNECT", "TRACE"}  # a tunnel; and an echo of what we send, our credential included
-
-
-class _Sink:
-    """What llhttp calls back. One for all connections: a head is parsed in one go."""
-
-    __slots__ = ("fields", "target")
-
-    def __init__(self) -> None:
-        self.target = b""
-        self.fields: list[tuple[bytes, bytes]] = []
-
-    def on_url(self, url: bytes) -> None:
-        self.target += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.fields.append((name, value))
-
-
-_sink = _Sink()
-_METHODS: dict[bytes, str] = {}
-
-
-def read_head(block: bytes, peer: str) -> Head:
-    """The head in `block`, which ends with its first empty line. Raises `Malformed`."""
-    sink = _sink
-    sink.target = b""
-    fields: list[tuple[bytes, bytes]] = []
-    sink.fields = fields
-    parser = HttpRequestParser(sink)
-    try:
-        parser.feed_data(block)
-    except HttpParserUpgrade:
-        pass  # a wish only: what follows is read by the framing as ever
-    except HttpParserError as error:
-        raise explained(block, error) from None
-    method = parser.get_method()
-    start = b"%b %b HTTP/1." % (method, sink.target)
-    if not block.startswith(start) or block[len(start) : len(start) + 3] not in (b"1\r\n", b"0\r\n"):
-        raise bad_first_line(block[: block.index(b"\r\n")])
-    if len(fields) > FIELDS_MAX:
-        raise malformed(f"The request has more than {FIELDS_MAX} header fields.", 431, "RequestHeaderFieldsTooLarge")
-    name = _METHODS.get(method) or _METHODS.setdefault(method, method.decode())
-    if name in _NOT_SERVED:
-        raise malformed(f"{name} is not served here.", 405, "MethodNotAllowed")
-    target = origin_form(sink.target)
-    if isinstance(target, Refusal):
-        raise Malformed(target)
-    safe, key = without_secrets(target)
-    head = Head(name, target, safe, block[len(start)] == 49, peer, [], {}, query_key=key)
-    sort_fields(head, fields)
-    check_framing(head)
-    return head
+_EMPTY_LINES: Final = re.compile(rb"(?:\r\n)+")
+_fields: Final = Fields()
+"""One for all connections, since a head is parsed in one go."""
 
 
 def next_head(received: bytes, peer: str) -> tuple[Head | None, bytes]:
@@ -76,12 +27,39 @@ def next_head(received: bytes, peer: str) -> tuple[Head | None, bytes]:
     if received[:2] == b"\r\n":  # RFC 9112 section 2.2 lets some clients do that
         empty = _EMPTY_LINES.match(received)
         received = received[empty.end() :] if empty else received
-    if not received:
-        return None, received
-    end = received.find(b"\r\n\r\n", 0, HEAD_MAX)
-    if end < 0:
-        problem = doubt(received)
-        if problem is not None:
-            raise problem
-        return None, received
-    return read_head(received[: end + 4], peer), received[end + 4 :]
+    end = received.find(b"\r\n\r\n", 0, HEAD_MAX) + 4
+    if end > 3:
+        return _read(received[:end], peer), received[end:]
+    problem = _doubt(received) if received else None
+    if problem is not None:
+        raise problem
+    return None, received
+
+
+def _read(block: bytes, peer: str) -> Head:
+    line = read_line(block[: block.index(b"\r\n")])
+    if block.count(b"\r\n") - 2 > FIELDS_MAX:
+        raise malformed(f"The request has more than {FIELDS_MAX} header fields.", 431, "RequestHeaderFieldsTooLarge")
+    fields = _fields
+    forwarded = fields.begin()
+    try:
+        HttpRequestParser(fields).feed_data(block)
+    except HttpParserUpgrade:
+        pass  # a wish only: what follows is read by the framing as ever
+    except HttpParserError as error:
+        raise explained(error) from None
+    head = Head(line.method, line.target, line.safe_target, line.modern, peer, forwarded, {}, query_key=line.query_key)
+    heed_fields(head, fields.special)
+    check_framing(head)
+    return head
+
+
+def _doubt(partial: bytes) -> Malformed | None:
+    """Why is it clear already that no head will come of this, whatever follows?"""
+    if partial.count(b"\n") != partial.count(b"\r\n"):
+        return malformed("A line ends with LF alone.")
+    if len(partial) > HEAD_MAX:
+        return doubt_line(partial) or malformed(
+            f"The request head is longer than {HEAD_MAX} bytes.", 431, "RequestHeaderFieldsTooLarge"
+        )
+    return doubt_line(partial)

@@ -1,21 +1,24 @@
 """Which header fields pass the proxy and which end here, both ways.
 
-Fields are told apart once per spelling: the verdict is remembered, since clients repeat theirs.
+A field is told by its name in any spelling. What was found is remembered by spelling, since all repeat theirs.
 """
 
 from collections.abc import Iterable
 from http import HTTPStatus
+from typing import Final
 
 from lb.exchange import Headers
 
-NOTE = 1
+NOTE: Final = 1
 """The field's first value is needed here."""
-DROP = 2
+DROP: Final = 2
 """The field ends here."""
-SINGLE = 4
+SINGLE: Final = 4
 """The field may come only once: two would be read differently behind us."""
-CONNECTION = 8
+CONNECTION: Final = 8
 """It is the Connection field, which names others."""
+LENGTH: Final = 16
+"""It is Content-Length, which goes on only once and where it is meant."""
 
 # RFC 9110 section 7.6.1, with Proxy-* by custom. Trailers are not passed on, so neither is their announcement.
 _HOP_BY_HOP = (
@@ -42,41 +45,53 @@ _PROXIES_PREFIXES = (
     b"sec-websocket-",
 )
 
-_REQUEST_RULES: dict[bytes, int] = {
-    **dict.fromkeys((*_HOP_BY_HOP, *_CREDENTIALS, *_PROXIES), DROP),
-    b"host": NOTE | DROP | SINGLE,
-    b"content-length": NOTE | DROP | SINGLE,
-    b"transfer-encoding": NOTE | DROP | SINGLE,
-    b"expect": NOTE | DROP | SINGLE,
-    b"connection": CONNECTION | DROP,
-    b"api-key": NOTE | DROP,
-    b"authorization": NOTE | DROP,
-    b"content-type": NOTE | SINGLE,
-    b"content-encoding": NOTE,
-    b"x-request-id": NOTE,
-    b"x-ms-client-request-id": NOTE,
-}
-_REPLY_DROPPED = frozenset((*_HOP_BY_HOP, b"connection", b"transfer-encoding"))
-
-_REMEMBERED_MAX = 4096
-_requests: dict[bytes, tuple[bytes, int]] = {}
-_replies: dict[bytes, bytes] = {}
+Rule = tuple[bytes, int]
+"""A field's lower-case name and what applies to it."""
 
 
-def request_rule(name: bytes) -> tuple[bytes, int]:
-    """A request field's lower-case name, and NOTE, DROP and SINGLE as they apply to it."""
-    known = _requests.get(name)
-    return known if known is not None else _learn_request(name)
+class _Rules(dict[bytes, Rule | None]):
+    """By spelling; None for a field that just passes, as most do. What is not there yet is looked up and remembered."""
+
+    def __init__(self, known: dict[bytes, int], dropped_prefixes: tuple[bytes, ...] = ()) -> None:
+        super().__init__()
+        self._known = known
+        self._dropped_prefixes = dropped_prefixes
+
+    def __missing__(self, name: bytes) -> Rule | None:
+        lower = name.lower()
+        bits = self._known.get(lower, DROP if lower.startswith(self._dropped_prefixes) else 0)
+        rule = (lower, bits) if bits else None
+        if len(name) <= 64:
+            if len(self) >= 4096:
+                self.clear()
+            self[name] = rule
+        return rule
 
 
-def _learn_request(name: bytes) -> tuple[bytes, int]:
-    lower = name.lower()
-    rule = _REQUEST_RULES.get(lower)
-    if rule is None:
-        rule = DROP if lower.startswith(_PROXIES_PREFIXES) else 0
-    if len(_requests) < _REMEMBERED_MAX and len(name) <= 64:
-        _requests[name] = lower, rule
-    return lower, rule
+REQUEST_RULES: Final = _Rules(
+    {
+        **dict.fromkeys((*_HOP_BY_HOP, *_CREDENTIALS, *_PROXIES), DROP),
+        b"host": NOTE | DROP | SINGLE,
+        b"content-length": NOTE | DROP | SINGLE,
+        b"transfer-encoding": NOTE | DROP | SINGLE,
+        b"expect": NOTE | DROP | SINGLE,
+        b"connection": CONNECTION | DROP,
+        b"api-key": NOTE | DROP,
+        b"authorization": NOTE | DROP,
+        b"content-type": NOTE | SINGLE,
+        b"content-encoding": NOTE,
+        b"x-request-id": NOTE,
+        b"x-ms-client-request-id": NOTE,
+    },
+    _PROXIES_PREFIXES,
+)
+REPLY_RULES: Final = _Rules(
+    {
+        **dict.fromkeys((*_HOP_BY_HOP, b"transfer-encoding"), DROP),
+        b"connection": CONNECTION | DROP,
+        b"content-length": LENGTH,
+    }
+)
 
 
 def named_by(connection: Iterable[bytes]) -> set[bytes]:
@@ -84,42 +99,35 @@ def named_by(connection: Iterable[bytes]) -> set[bytes]:
     return {name.strip(b" \t").lower() for value in connection for name in value.split(b",")} - {b""}
 
 
-_STATUS_LINES = {status: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
+_STATUS_LINES = {int(status): b"HTTP/1.1 %d %b" % (status, status.phrase.encode()) for status in HTTPStatus}
 
 
 def own_head(status: int, headers: Headers, length: int, connection: bytes) -> bytes:
     """The head of a reply of our own; `connection` is a rendered field or nothing."""
-    line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status  # type: ignore[call-overload]
+    line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status
     fields = b"".join([b"%b: %b\r\n" % pair for pair in headers])
-    return b"%b%bContent-Length: %d\r\n%b\r\n" % (line, fields, length, connection)
+    return b"%b\r\n%bContent-Length: %d\r\n%b\r\n" % (line, fields, length, connection)
 
 
 def reply_head(status: int, reason: bytes, headers: Headers, sized: bool, tail: bytes) -> bytes:
     """A backend's reply head as the client gets it: its fields in their order and spelling, less hop-by-hop ones.
 
-    Its Content-Length goes on where `sized`. `tail` is what we add, rendered: framing, Connection, our own fields.
+    Its Content-Length goes on where `sized`. `tail` is what we add, rendered: our own fields, framing, Connection.
     """
-    parts = [b"HTTP/1.1 %d %b\r\n" % (status, reason)]
+    lines = [b"HTTP/1.1 %d %b" % (status, reason)]
     connection: list[bytes] = []
+    rules = REPLY_RULES
     for pair in headers:
-        name = _replies.get(pair[0]) or _learn_reply(pair[0])
-        if name in _REPLY_DROPPED:
-            if name == b"connection":
-                connection.append(pair[1])
-            continue
-        if name == b"content-length":
-            if not sized:
-                continue
+        rule = rules[pair[0]]
+        if rule is None:
+            lines.append(b": ".join(pair))
+        elif rule[1] & LENGTH and sized:
+            lines.append(b": ".join(pair))
             sized = False  # once: a backend may have sent it twice with one value
-        parts.append(b"%b: %b\r\n" % pair)
-    if connection and (named := named_by(connection) - {b"close", b"keep-alive", b"content-length"}):
-        parts[1:] = [part for part in parts[1:] if part[: part.index(b":")].lower() not in named]
-    parts.append(tail)
-    return b"".join(parts)
-
-
-def _learn_reply(name: bytes) -> bytes:
-    lower = name.lower()
-    if len(_replies) < _REMEMBERED_MAX and len(name) <= 64:
-        _replies[name] = lower
-    return lower
+        elif rule[1] & CONNECTION:
+            connection.append(pair[1])
+    if connection and connection != [b"keep-alive"]:
+        named = named_by(connection) - {b"close", b"keep-alive", b"content-length"}
+        lines[1:] = [line for line in lines[1:] if line[: line.index(b":")].lower() not in named]
+    lines.append(tail)
+    return b"\r\n".join(lines)

@@ -2,33 +2,30 @@
 
 import asyncio
 from abc import ABC
-from enum import IntEnum
-from typing import cast
+from typing import Final, cast
 
 from lb.refusal import Refusal
 from lb.wire.headers import own_head
 from lb.wire.hub import Hub
 
-NEVER = float("inf")
+NEVER: Final = float("inf")
 JSON = (b"Content-Type", b"application/json")
 _CLOSE = b"Connection: close\r\n"
 
 
-class Phase(IntEnum):
-    """What a connection is at."""
-
-    WAITING = 0
-    """For a head."""
-    ASKING = 1
-    """Who the client is."""
-    READING = 2
-    """A body that is kept."""
-    SERVING = 3
-    """A request; its body may still be streaming in."""
-    LINGERING = 4
-    """Answered for the last time; what still arrives is thrown away."""
-    CLOSED = 5
-    """To the client, though what was written may still be on its way."""
+# What a connection is at. Plain numbers: each request compares them a dozen times, which an Enum makes dear.
+WAITING: Final = 0
+"""For a head."""
+ASKING: Final = 1
+"""Who the client is."""
+READING: Final = 2
+"""A body that is kept."""
+SERVING: Final = 3
+"""A request; its body may still be streaming in."""
+LINGERING: Final = 4
+"""Answered for the last time; what still arrives is thrown away."""
+CLOSED: Final = 5
+"""To the client, though what was written may still be on its way."""
 
 
 class Line(asyncio.Protocol, ABC):
@@ -40,7 +37,7 @@ class Line(asyncio.Protocol, ABC):
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
-        self.phase = Phase.WAITING
+        self.phase = WAITING
         self.peer = ""
         self.paused = False
         """We do not read for now."""
@@ -74,7 +71,7 @@ class Line(asyncio.Protocol, ABC):
         """Close once everything is written. With `linger` only our direction, and read on for a moment: unread bytes
         would reset the connection, and the client might never see what was written (RFC 9112 section 9.6)."""
         limits = self.hub.limits
-        self.phase = Phase.LINGERING if linger else Phase.CLOSED
+        self.phase = LINGERING if linger else CLOSED
         unsent = self.transport.get_write_buffer_size() > 0
         self.deadline = self.hub.now + (limits.stall_seconds if unsent else limits.linger_seconds)
         if not linger:

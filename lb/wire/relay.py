@@ -42,7 +42,7 @@ class WaitingClient:
             return
         self.begun = self.over = True
         head = own_head(status, headers, len(body), self._connection())
-        self._transport.write(head if self._headless else head + body)
+        self._write(head if self._headless else head + body)
 
     async def relay(self, reply: Reply, extra: Headers) -> None:
         """Send the reply's head with `extra` fields, then its body as it arrives, to its end."""
@@ -54,7 +54,7 @@ class WaitingClient:
             self._whole = [head]
         else:
             self._reply = reply
-            self._transport.write(head)
+            self._write(head)
         try:
             await reply.relay(self)
         except BackendFailed:
@@ -71,11 +71,13 @@ class WaitingClient:
         if self._whole is not None:
             self._whole.append(b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._chunked else chunk)
         elif not self._chunked:
-            self._transport.write(chunk)
+            self._write(chunk)
         elif len(chunk) <= _COPY_MAX:
-            self._transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+            self._write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
         else:
-            self._transport.writelines((b"%x\r\n" % len(chunk), chunk, b"\r\n"))
+            self._write(b"%x\r\n" % len(chunk))
+            self._write(chunk)
+            self._write(b"\r\n")
 
     def pause(self) -> None:
         """The client reads slower than the backend writes."""
@@ -100,6 +102,14 @@ class WaitingClient:
             self._transport.abort()
         else:
             self._transport.close()
+
+    def _write(self, piece: bytes) -> None:
+        try:
+            self._transport.write(piece)
+        except RuntimeError:
+            # The connection was lost in this turn of the loop, which uvloop's transport says in this way; that the
+            # client has gone is told in the next one.
+            self.keep = False
 
     def _head(self, reply: Reply, extra: Headers) -> bytes:
         status = reply.status
@@ -130,7 +140,7 @@ class WaitingClient:
         if self._whole is not None:
             if self._chunked:
                 self._whole.append(b"0\r\n\r\n")
-            self._transport.write(b"".join(self._whole))
+            self._write(b"".join(self._whole))
             self._whole = None
         elif self._chunked:
-            self._transport.write(b"0\r\n\r\n")
+            self._write(b"0\r\n\r\n")

@@ -7,7 +7,7 @@ from lb.refusal import Refusal
 from lb.wire.head import Head
 from lb.wire.hub import Hub
 from lb.wire.intake import Intake
-from lb.wire.line import JSON, Line, Phase
+from lb.wire.line import JSON, LINGERING, SERVING, WAITING, Line
 from lb.wire.relay import WaitingClient
 from lb.wire.request import build_request
 from lb.wire.turns import Turns
@@ -52,9 +52,9 @@ class Serving(Line):
         self.stalled = False
         if self._client is not None:
             self._client.resume()
-        if self.phase is Phase.WAITING:
+        if self.phase == WAITING:
             self._wait()
-        elif self.phase < Phase.LINGERING:
+        elif self.phase < LINGERING:
             self._expect_body()
 
     def last_call(self) -> None:
@@ -64,7 +64,7 @@ class Serving(Line):
 
     def cut(self) -> None:
         """Time is up, also for what is under way."""
-        if self.phase < Phase.LINGERING and (self.phase is not Phase.WAITING or self._rest):
+        if self.phase < LINGERING and (self.phase != WAITING or self._rest):
             self._refuse(_SHUT_DOWN)
         self.transport.close()
 
@@ -73,7 +73,7 @@ class Serving(Line):
 
     def _serve(self, head: Head, body: bytes | BodyStream, caller: str | None) -> None:
         self._head = None
-        self.phase = Phase.SERVING
+        self.phase = SERVING
         request = build_request(head, body, caller, self.hub.ids)
         self._client = WaitingClient(self.transport, head.method, head.modern, self._may_keep(head))
         if self._turns is None:
@@ -84,7 +84,7 @@ class Serving(Line):
         """The request has ended, well or not."""
         self._release()
         intake, self._intake, self._client = self._intake, None, None
-        if self.phase is not Phase.SERVING:
+        if self.phase != SERVING:
             return  # the connection is lost, or has had its last answer
         if not client.begun:
             client.keep = False

@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 from lb.exchange import BackendFailed, Blame, Client, Headers, Receiver, Request
-from lb.refusal import Head, Refusal
-from lb.wire.hub import Limits
+from lb.refusal import Head
+from lb.wire.hub import Limits, Verdict
 from lb.wire.server import Server
 
 PATIENCE = 5
@@ -97,7 +98,7 @@ class ScriptedGateway:
     """Keeps what it was given, and serves as the test says."""
 
     serve: Serve = answer_with_length
-    verdict: Callable[[Head], str | Refusal | None | Awaitable[str | Refusal | None]] = lambda head: None
+    verdict: Callable[[Head], Verdict | Awaitable[Verdict]] = lambda head: None
     heads: list[Head] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     clients: list[Client] = field(default_factory=list)
@@ -105,7 +106,7 @@ class ScriptedGateway:
     ended: list[str] = field(default_factory=list)
     settled: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def identify(self, head: Head) -> str | Refusal | None | Awaitable[str | Refusal | None]:
+    def identify(self, head: Head) -> Verdict | Awaitable[Verdict]:
         self.heads.append(head)
         return self.verdict(head)
 
@@ -207,8 +208,13 @@ class Door:
     def address(self) -> tuple[str, int]:
         return self.server.addresses[0]
 
-    async def connect(self, **options: int) -> RawClient:
-        reader, writer = await asyncio.open_connection(*self.address, **options)  # type: ignore[arg-type]
+    async def connect(self, *, receive: int = 1024 * 1024) -> RawClient:
+        """A client that reads ahead by about `receive` bytes."""
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, self.address)
+        reader, writer = await asyncio.open_connection(sock=sock, limit=receive)
         self._clients.append(RawClient(reader, writer))
         return self._clients[-1]
 
@@ -253,5 +259,5 @@ async def soon(event: asyncio.Event) -> None:
 async def until(holds: Callable[[], bool]) -> None:
     """For what has no event of its own, such as a socket that another process's kernel closes."""
     async with asyncio.timeout(PATIENCE):
-        while not holds():
+        while not holds():  # noqa: ASYNC110 - see above
             await asyncio.sleep(0.005)

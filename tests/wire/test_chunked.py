@@ -60,7 +60,9 @@ def test_a_body_is_the_same_however_it_is_cut(pieces: list[bytes], trailers: byt
 
 @given(
     st.lists(
-        st.sampled_from([b"0", b"3", b"a", b"\r\n", b"\r", b"\n", b";", b"abc", b" ", b"\t", b"x=y", b'"', b":", b"+", b"\0"]),
+        st.sampled_from(
+            [b"0", b"3", b"a", b"\r\n", b"\r", b"\n", b";", b"abc", b" ", b"\t", b"x=y", b'"', b":", b"+", b"\0"]
+        ),
         max_size=12,
     )
 )
@@ -74,7 +76,9 @@ def test_what_llhttp_refuses_is_never_read_as_a_body(tokens: list[bytes]) -> Non
         assert oracle(raw[: len(raw) - len(after)]) == body
 
 
-@pytest.mark.parametrize("raw", [b"", b"3", b"3\r", b"3\r\n", b"3\r\nab", b"3\r\nabc", b"3\r\nabc\r\n0", b"0\r\n", b"0\r\nA: b\r\n"])
+@pytest.mark.parametrize(
+    "raw", [b"", b"3", b"3\r", b"3\r\n", b"3\r\nab", b"3\r\nabc", b"3\r\nabc\r\n0", b"0\r\n", b"0\r\nA: b\r\n"]
+)
 def test_a_body_without_its_end_is_not_complete(raw: bytes) -> None:
     assert decode(raw)[1] is None
 

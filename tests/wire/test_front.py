@@ -258,7 +258,7 @@ async def test_a_bug_becomes_one_report_and_a_500(door: Door) -> None:
     answer = await client.ask(GOOD + GOOD)
     assert (answer.status, answer.fields[b"connection"]) == (500, b"close")
     assert await client.rest() == b""
-    ((event, facts),) = door.reports
+    ((_, facts),) = door.reports
     assert facts["error"] is bug
     assert len(door.gateway.requests) == 1
 

@@ -1,4 +1,4 @@
-"""Request bodies: kept whole up to a size and a common budget, streamed once beyond; and callers checked before them."""
+"""Request bodies: kept whole up to a size and a common budget, streamed once beyond; callers are checked before."""
 
 import asyncio
 import contextlib
@@ -119,7 +119,9 @@ async def test_a_body_over_the_cap_streams_once_as_it_comes(framing: str) -> Non
             await client.send(b"0\r\n\r\n")
         assert (await client.answer()).body == b"%d" % (20 * KIB)
         assert bytes(collecting.got) == b"".join(pieces)
-        assert (await client.ask(GOOD.replace(b"Content-Length: 2\r\n\r\n{}", b"\r\n"))).status == 500  # it is no stream
+        assert (
+            await client.ask(GOOD.replace(b"Content-Length: 2\r\n\r\n{}", b"\r\n"))
+        ).status == 500  # it is no stream
 
 
 def stream_of(door: Door) -> BodyStream:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 
 import pytest
 
@@ -90,7 +91,7 @@ async def test_a_client_that_stops_reading_is_cut_in_the_end() -> None:
     async with open_door(stall_seconds=0.2) as door:
         reply = ScriptedReply(*[b"x" * 100_000] * 200, ended=False)
         door.gateway.serve = relaying(reply)
-        client = await door.connect(limit=1024)
+        client = await door.connect(receive=4096)
         await client.send(GOOD)
         await soon(door.gateway.settled)
         assert door.gateway.ended == ["cancelled"]
@@ -133,12 +134,11 @@ async def test_draining_lets_streams_finish_and_idle_connections_go() -> None:
 async def test_a_new_request_in_the_moment_of_draining_is_served_as_the_last_one() -> None:
     async with open_door() as door:
         client, waiting = await door.connect(), await door.connect()
-        reply = ScriptedReply(b"x", length=1)
         go = asyncio.Event()
 
         async def serve(request: Request, client: Client) -> None:
             await go.wait()
-            await client.relay(reply, ())
+            await client.relay(ScriptedReply(b"x", length=1), ())
 
         await client.ask(GOOD)
         door.gateway.serve = serve
@@ -175,8 +175,6 @@ async def test_what_outlasts_the_drain_is_cut_without_a_clean_end() -> None:
 
 
 async def test_a_bound_socket_may_be_given() -> None:
-    import socket
-
     async with open_door() as door:
         sock = socket.create_server(("127.0.0.1", 0))
         await door.server.start(sock)

@@ -27,12 +27,18 @@ FRAMING = {
     "length of 2 to the 64th less 1": (400, POST + HOST + b"Content-Length: 18446744073709551615\r\n\r\nabc"),
     "gzip, chunked": (501, POST + HOST + b"Transfer-Encoding: gzip, chunked\r\n\r\n" + END),
     "gzip alone": (501, POST + HOST + b"Transfer-Encoding: gzip\r\n\r\n" + END),
-    "identity, then chunked": (400, POST + HOST + b"Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n\r\n" + END),
+    "identity, then chunked": (
+        400,
+        POST + HOST + b"Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n\r\n" + END,
+    ),
     "xchunked": (501, POST + HOST + b"Transfer-Encoding: xchunked\r\n\r\n" + END),
     "chunked;x=1": (501, POST + HOST + b"Transfer-Encoding: chunked;x=1\r\n\r\n" + END),
     "chunked, chunked": (400, POST + HOST + b"Transfer-Encoding: chunked, chunked\r\n\r\n" + END),
     "chunked, gzip": (400, POST + HOST + b"Transfer-Encoding: chunked, gzip\r\n\r\n" + END),
-    "chunked in two fields": (400, POST + HOST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n" + END),
+    "chunked in two fields": (
+        400,
+        POST + HOST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n" + END,
+    ),
     "empty coding": (400, POST + HOST + b"Transfer-Encoding: \r\n\r\n" + END),
     "vertical tab before the coding": (400, POST + HOST + b"Transfer-Encoding: \x0bchunked\r\n\r\n" + END),
     "chunked in HTTP/1.0": (400, b"POST /v1 HTTP/1.0\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n" + END),
@@ -128,7 +134,10 @@ TARGETS = {
 TABLE = {
     **FRAMING,
     **HEADS,
-    **{f"target with {name}": (400, b"GET %b HTTP/1.1\r\nHost: lb\r\n\r\n" % target) for name, target in TARGETS.items()},
+    **{
+        f"target with {name}": (400, b"GET %b HTTP/1.1\r\nHost: lb\r\n\r\n" % target)
+        for name, target in TARGETS.items()
+    },
 }
 
 
@@ -148,9 +157,7 @@ async def test_a_malformed_request_is_refused_and_told_in_one_line(door: Door, n
     assert error["code"]
     assert error["message"].endswith(".")
     assert await client.rest() == b""
-    assert door.reports == [
-        ("Refused a request", {"status": status, "reason": error["message"], "peer": "127.0.0.1"})
-    ]
+    assert door.reports == [("Refused a request", {"status": status, "reason": error["message"], "peer": "127.0.0.1"})]
     assert door.gateway.requests == []
     assert raw.startswith(CHUNKED) or door.gateway.heads == []
     assert (await door.ask(GOOD)).status == 200
