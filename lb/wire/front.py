@@ -83,7 +83,8 @@ class Front(Serving):
 
     def overdue(self) -> None:
         """The deadline has passed."""
-        if self.phase >= LINGERING or self.stalled:
+        answered = self._client is not None and self._client.over
+        if self.phase >= LINGERING or self.stalled or answered:
             self.transport.abort()
         elif self.phase != WAITING:
             self._refuse(_SLOW_BODY)
@@ -126,7 +127,9 @@ class Front(Serving):
         status, content_type, body = page
         client = WaitingClient(self.transport, head.method, head.modern, self._may_keep(head) and not head.bodied)
         client.answer(status, ((b"Content-Type", content_type),), body)
-        if not client.keep:
+        if client.keep:
+            self.deadline = self.hub.now + self.hub.limits.idle_seconds
+        else:
             self.finish(linger=head.bodied or bool(self._rest))
 
     def _identify(self, head: Head) -> None:
@@ -138,7 +141,7 @@ class Front(Serving):
         except Exception as bug:
             self._failed(bug)
             return
-        if verdict is None or isinstance(verdict, str | Refusal):
+        if verdict is None or isinstance(verdict, (str, Refusal)):
             self._decide(head, verdict)
         else:
             self._asking = asyncio.ensure_future(verdict)
@@ -195,8 +198,10 @@ class Front(Serving):
             self.deadline = NEVER if ends else self.hub.now + self.hub.limits.body_seconds
 
     def _take(self, data: bytes) -> None:
-        intake = self._intake
+        intake, client = self._intake, self._client
         assert intake is not None  # noqa: S101 - a body is being read
+        if client is not None and client.over:
+            return  # too late, and the connection is about to close
         try:
             self._rest = intake.feed(data)
         except Malformed as problem:

@@ -8,8 +8,9 @@ from lb.exchange import BackendFailed, ClientGone, Headers, Reply
 from lb.wire.headers import own_head, reply_head
 
 _BODILESS = frozenset((204, 304))  # RFC 9110 section 6.4.1
-_COPY_MAX = 32 * 1024
-"""A chunk up to this size is copied into its framing; three buffers in one system call cost more than that copy."""
+_COPY_MAX = 64 * 1024
+"""Bytes of a chunk that are copied into its framing, in 1.5 us for as many; uvloop sends three writes in one system
+call, but for less than this they cost more than the copy, and for more the copy costs fresh pages."""
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: closing resets the connection
 
 
@@ -102,6 +103,10 @@ class WaitingClient:
             self._transport.abort()
         else:
             self._transport.close()
+
+    def abort(self) -> None:
+        """Drop the connection, whatever is still to be written."""
+        self._transport.abort()
 
     def _write(self, piece: bytes) -> None:
         try:

@@ -60,6 +60,9 @@ class Server:
             self._servers.append(await loop.create_server(self._front, sock=sock, backlog=_BACKLOG))
         else:
             self._servers.append(await loop.create_server(self._front, host, port, backlog=_BACKLOG))
+        for server in self._servers:
+            for listening in server.sockets:
+                _notice_the_dead(listening)
         self._sweep()
 
     async def drain(self, seconds: float, moment: float = _MOMENT_SECONDS) -> None:
@@ -114,3 +117,15 @@ class Server:
         limits = self._hub.limits
         shortest = min(limits.head_seconds, limits.body_seconds, limits.idle_seconds, limits.stall_seconds)
         self._timer = loop.call_later(min(_SWEEP_SECONDS, shortest / 10, limits.linger_seconds / 2), self._sweep)
+
+
+def _notice_the_dead(listening: socket.socket) -> None:
+    """Let the kernel ask clients that say nothing for a minute whether they are there; accepted sockets inherit it.
+
+    A client that vanished without a FIN, while its backend says nothing either, would hold its slot for ever.
+    """
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
+        option = getattr(socket, name, None)  # not on every system
+        if option is not None and listening.family in (socket.AF_INET, socket.AF_INET6):
+            listening.setsockopt(socket.IPPROTO_TCP, option, value)

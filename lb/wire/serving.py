@@ -64,8 +64,9 @@ class Serving(Line):
 
     def cut(self) -> None:
         """Time is up, also for what is under way."""
-        if self.phase < LINGERING and (self.phase != WAITING or self._rest):
-            self._refuse(_SHUT_DOWN)
+        answered = self._client is not None and self._client.over
+        if self.phase < LINGERING and not answered and (self.phase != WAITING or self._rest):
+            self._refuse(_SHUT_DOWN, told=True)
         self.transport.close()
 
     def _may_keep(self, head: Head) -> bool:

@@ -16,7 +16,7 @@ class Turns:
     __slots__ = ("_hub", "_next", "_settle", "_stopped", "_task", "_woken")
 
     def __init__(self, hub: Hub, settle: Callable[[WaitingClient], None]) -> None:
-        """`settle` is called at the end of each request, however it ended, but for cancelled ones."""
+        """`settle` is called at the end of each request that was not cancelled."""
         self._hub = hub
         self._settle = settle
         self._next: Turn | None = None
@@ -55,6 +55,10 @@ class Turns:
         self._next = None
         try:
             await self._hub.gateway.handle(request, client)
+        except asyncio.CancelledError:
+            if not self._stopped:  # by somebody else: nobody would serve this connection any more
+                client.abort()
+            raise
         except (ClientGone, BackendFailed):
             pass  # told by whoever decided it; what is left undone is seen by `settle`
         except Exception as bug:

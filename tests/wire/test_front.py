@@ -306,3 +306,19 @@ async def test_a_head_may_come_in_any_pieces(door: Door) -> None:
         assert (await client.ask(raw[at:])).body == b"2"
         client.close()
     assert door.reports == []
+
+
+async def test_a_request_that_somebody_else_cancels_takes_its_connection_along(door: Door) -> None:
+    async def serve(request: Request, client: Client) -> None:
+        raise asyncio.CancelledError
+
+    door.gateway.serve = serve
+    assert await door.send_and_read_all(GOOD) == b""
+
+
+async def test_vanished_clients_are_noticed_by_the_kernel(door: Door) -> None:
+    client = await door.connect()
+    await client.ask(GOOD)
+    (front,) = door.server._hub.fronts
+    assert front.transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    client.close()

@@ -82,7 +82,9 @@ async def test_the_next_head_has_its_own_time() -> None:
     async with open_door(head_seconds=0.2) as door:
         client = await door.connect()
         await client.ask(GOOD)
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(0.3)
+        await client.ask(READY)
+        await asyncio.sleep(0.3)
         assert (await client.ask(GOOD)).status == 200
         assert (await client.ask(GOOD[:20])).status == 408
 
