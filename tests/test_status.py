@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import io
+import json
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -18,6 +20,7 @@ from lb.balancing.snapshot import Row
 from lb.demo.children import Child
 from lb.demo.stage import listening
 from lb.status import address, fetch, watch
+from lb.telemetry.tally import Tally
 
 TOTALS = {"finished": 7, "outcomes": {"relayed": 7}, "attempts": 9, "verdicts": {}, "throttled_absorbed": 2}
 
@@ -48,8 +51,11 @@ class Listener:
         return f"http://127.0.0.1:{self.port}/status"
 
     async def _answer(self, _: web.Request) -> web.Response:
+        return web.json_response(self.document(), status=self.status)
+
+    def document(self) -> dict[str, Any]:
         row = Row(Backend("EAST", "https://east"), "chat", "cooling", 6.5, "429", 0, 1, 7, 2, 0, None)
-        told = document(
+        return document(
             version="0.1.0",
             uptime=self.uptime,
             draining=False,
@@ -58,7 +64,6 @@ class Listener:
             requests=TOTALS,
             rows=[row],
         )
-        return web.json_response(told, status=self.status)
 
 
 class Paper(io.StringIO):
@@ -175,6 +180,15 @@ async def test_a_balancer_that_was_only_out_of_reach_is_back(listener: Listener)
 )
 def test_the_address_may_be_typed_in_any_form(typed: str) -> None:
     assert address(typed) == "http://127.0.0.1:8081/status"
+
+
+def test_the_example_in_the_documentation_has_the_fields_of_the_real_document() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "status.md").read_text()
+    example = json.loads(page.split("```json")[1].split("```")[0])
+    real = Listener().document()
+    assert example.keys() == real.keys()
+    assert example["requests"].keys() == Tally().totals().keys()
+    assert example["backends"][0].keys() == real["backends"][0].keys()
 
 
 async def test_a_real_balancer_is_shown() -> None:

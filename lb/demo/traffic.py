@@ -70,7 +70,8 @@ class Traffic:
         except openai.APIStatusError as error:
             self._complain(kind, f"HTTP {error.status_code}: {error.message}", error.status_code)
         except (openai.OpenAIError, Broken) as error:
-            self._complain(kind, f"{type(error).__name__}: {error}")
+            cause = f" ({type(error.__cause__).__name__}: {error.__cause__})" if error.__cause__ else ""
+            self._complain(kind, f"{type(error).__name__}: {error}{cause}")
         except Exception as error:  # the SDK lets errors of its HTTP library through once a stream is open
             self._complain(kind, f"the stream broke: {type(error).__name__}: {error}")
         finally:

@@ -8,15 +8,23 @@ import pty
 import re
 import signal
 import struct
+import subprocess
 import sys
 import termios
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import aiohttp
 
 COMMAND = (sys.executable, "-m", "lb", "demo", "--seconds")
 PATIENCE = 90
+CUTS_STREAMS = """
+import sys
+from lb.demo import plan, run
+arguments = plan.Endpoint.arguments
+plan.Endpoint.arguments = lambda self: [*arguments(self), "--fault=cut-mid-stream@0.2"]
+sys.exit(run(False, 2))
+"""
 WITHOUT_SDK = "import sys; sys.modules['openai'] = None; from lb.demo import run; sys.exit(run(False, 3))"
 
 
@@ -85,14 +93,35 @@ async def run(*arguments: str, **options: str) -> tuple[int, str]:
 
 def children(pid: int) -> dict[str, int]:
     """Command line to process id of everything that `pid` started."""
-    found = {}
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        found[Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ")] = int(child)
-    return found
+    return {arguments: child for child, parent, arguments in _processes() if parent == pid}
+
+
+def _processes() -> Iterator[tuple[int, int, str]]:
+    """Process, its parent, its command line: from /proc where there is one, else from `ps`."""
+    proc = Path("/proc")
+    if not (proc / "self" / "stat").exists():
+        command = ["ps", "-A", "-o", "pid=,ppid=,args="]
+        for line in subprocess.check_output(command, text=True).splitlines():  # noqa: S603 - nothing from outside
+            pid, parent, arguments = line.split(None, 2)
+            yield int(pid), int(parent), arguments
+        return
+    for entry in proc.iterdir():
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
+                yield int(entry.name), int(parent), (entry / "cmdline").read_text().replace("\0", " ")
 
 
 def alive(started: dict[str, int]) -> list[str]:
-    return [line for line, pid in started.items() if Path(f"/proc/{pid}").exists()]
+    return [arguments for arguments, pid in started.items() if _runs(pid)]
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 async def test_without_a_terminal_it_writes_lines_and_a_table_and_ends_well() -> None:
@@ -118,6 +147,13 @@ async def test_on_a_terminal_it_draws_and_with_keep_it_serves_until_interrupted(
         os.killpg(demo.process.pid, signal.SIGINT)
         assert await demo.ended() == 0
         assert not alive(started)
+
+
+async def test_an_error_that_reached_the_client_fails_the_demo_and_is_named() -> None:
+    code, text = await run(sys.executable, "-c", CUTS_STREAMS)
+    assert code == 1
+    assert "The balancer let through what it should have absorbed:" in text
+    assert re.search(r"- (\d+ x )?streamed chat: ", text), text
 
 
 async def test_an_interrupt_in_the_middle_ends_everything() -> None:
