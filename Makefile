@@ -56,3 +56,11 @@ $(STAMP_INFRA): requirements/infra.txt
 
 image-check: setup ## build the image and run it as the platform does (installs buildah and podman where it may)
 	infra/image/check.sh
+
+.PHONY: soak test-node
+
+soak: setup ## 60,000 requests through every kind of fault: no error, no leak (about four minutes)
+	$(BIN)/python tests/e2e/soak.py
+
+test-node: setup ## the official JavaScript SDK against the balancer (needs Node.js >= 20 and npm)
+	cd tests/node && npm install --no-package-lock --no-audit --no-fund && npm test
