@@ -10,6 +10,8 @@ from lb.exchange import BodyStream, Client, ClientGone, Request
 from lb.refusal import Head, Refusal
 from tests.wire.front_door import GOOD, Door, RawClient, ScriptedGateway, open_door, soon, until, whole
 
+BOTH_LOOPS = True
+
 NO = Refusal(401, "401", "Who are you?")
 EXPECTING = b"POST /v1 HTTP/1.1\r\nHost: lb\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n"
 KIB = 1024

@@ -8,6 +8,8 @@ import pytest
 from lb.exchange import Client, ClientGone, Request
 from tests.wire.front_door import GOOD, Door, RawClient, ScriptedReply, open_door, relaying, soon, until
 
+BOTH_LOOPS = True
+
 MODERN = b"GET /v1 HTTP/1.1\r\nHost: lb\r\n\r\n"
 OLD = b"GET /v1 HTTP/1.0\r\n\r\n"
 OLD_KEEPING = b"GET /v1 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
