@@ -5,7 +5,8 @@ terraform {
 
   required_providers {
     azapi = {
-      source  = "azure/azapi"
+      source = "azure/azapi"
+      # The newest 2.x: it checks bodies against the API versions that it knows, and older ones know no 2026 ones.
       version = "~> 2.4"
     }
   }
