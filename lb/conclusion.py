@@ -15,18 +15,27 @@ class Tried(NamedTuple):
     verdict: Verdict
 
 
-def all_throttled(seconds: float) -> Refusal:
+def all_throttled(seconds: float, told: str = "All backends that serve this request are throttled.") -> Refusal:
     """429 with the wait in both of the headers that SDKs read.
 
     `retry-after-ms` is exact; `Retry-After` is what azure-core needs to retry at all, in whole seconds of at least 1,
     since 0 makes openai-node retry without a pause.
     """
-    whole = max(1, math.ceil(seconds))
+    milliseconds = max(1, math.ceil(round(seconds * 1000, 3)))  # not one more for an error of the arithmetic
+    whole = -(-milliseconds // 1000)
     return Refusal(
         429,
         "429",
-        f"All backends that serve this request are throttled. Please retry after {whole} second{'s' * (whole != 1)}.",
-        ((b"retry-after", b"%d" % whole), (b"retry-after-ms", b"%d" % max(1, math.ceil(seconds * 1000)))),
+        f"{told} Please retry after {whole} second{'s' * (whole != 1)}.",
+        ((b"retry-after", b"%d" % whole), (b"retry-after-ms", b"%d" % milliseconds)),
+    )
+
+
+def cannot_send_again(seconds: float) -> Refusal:
+    """429 for a body that was sent once, to a backend that turned out to be throttled."""
+    return all_throttled(
+        seconds,
+        "The backend that took this request is throttled, and its body is too large to be kept for another one.",
     )
 
 

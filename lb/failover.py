@@ -8,21 +8,22 @@ import asyncio
 from collections.abc import Callable
 from types import TracebackType
 
+from lb.asking import Patience, ask, told_headroom
 from lb.balancing.attempt import Attempt
 from lb.balancing.backend import Backend
 from lb.balancing.budget import FaultBudget
 from lb.balancing.pool import Pool
-from lb.balancing.routing import Route, rewrite_body, rewrite_target
-from lb.balancing.verdict import RELAY, Faulted, Judge, Misconfigured, Relay, Throttled, Verdict, headroom
-from lb.conclusion import Tried, all_throttled, nobody_left
+from lb.balancing.routing import Operation, Route, rewrite_target
+from lb.balancing.verdict import Faulted, Judge, Relay, Throttled, Verdict
+from lb.conclusion import Tried, all_throttled, cannot_send_again, nobody_left
 from lb.events import Attempted, Emit, Exhausted, Judged
-from lb.exchange import BackendFailed, Blame, BodyStream, Reply, Request, Transport
-from lb.opening import is_event_stream, judge_opening, read_error
+from lb.exchange import BackendFailed, Blame, Reply, Request, Transport
 from lb.refusal import Refusal
-from lb.splice import Splice
 
 TRIAL_WAIT = 5.0
 """Seconds that a request waits for the two that try a returning deployment, before it is answered 429."""
+SOON = 1.0
+"""Seconds to tell a client to wait that might try again at once."""
 
 
 class Failover:
@@ -80,6 +81,7 @@ class Answering:
         "_held",
         "_last",
         "_last_by",
+        "_paid",
         "_request",
         "_route",
         "answered_by",
@@ -96,6 +98,7 @@ class Answering:
         self._failed: list[Attempt] = []
         self._last: Reply | None = None
         self._last_by: Backend | None = None
+        self._paid = False
         self.reply: Reply | None = None
         self.answered_by: Backend | None = None
         self.attempts = 0
@@ -120,7 +123,7 @@ class Answering:
         while attempt := await self._permit(names):
             names.add(attempt.backend.name)
             verdict = await self._try(attempt, names)
-            if verdict is RELAY:
+            if isinstance(verdict, Relay):
                 self._forget_last()
                 assert self.reply is not None  # noqa: S101 - only a reply can be judged worth relaying
                 return self.reply
@@ -173,51 +176,34 @@ class Answering:
         return verdict
 
     async def _ask(self, attempt: Attempt, target: bytes, names: set[str]) -> Verdict:
-        limit = self._failover.first_event_seconds
+        failover, limit = self._failover, self._failover.first_event_seconds
+        asking = ask(failover.transport, failover.judge, attempt, self._request, self._route, target)
         try:
-            if limit and self._request.replayable and self._others(names):
-                async with asyncio.timeout(limit):
-                    return await self._send(attempt, target)
-            return await self._send(attempt, target)
+            if limit:
+                async with Patience(limit, lambda: self._may_leave(names)):
+                    self.reply, verdict = await asking
+            else:
+                self.reply, verdict = await asking
         except TimeoutError:
-            self._drop()
             return Faulted(f"no answer within {limit:g} s", silent=True)
         except BackendFailed as failure:
-            self._drop()
             whole = failure.blame in (Blame.CONNECT, Blame.TLS, Blame.TOKEN)
             return Faulted(failure.detail, whole=whole, silent=failure.blame is Blame.SILENT)
-
-    async def _send(self, attempt: Attempt, target: bytes) -> Verdict:
-        """Send, and judge the head; then what the head alone does not tell."""
-        failover = self._failover
-        reply = await failover.transport.send(attempt.backend, self._request, target, self._body(attempt))
-        self.reply, self.answered_by = reply, attempt.backend
-        verdict = failover.judge.head(reply.status, reply.get)
-        if verdict is RELAY:
-            if reply.status == 200 and is_event_stream(reply):
-                return await judge_opening(reply, failover.judge)
-            if reply.status == 404:
-                return failover.judge.body(404, await read_error(reply))
-            attempt.health.told(headroom(reply.get), failover.clock())
+        self.answered_by = attempt.backend
+        if isinstance(verdict, Relay):
+            told_headroom(attempt, self.reply, failover.clock())
         return verdict
-
-    def _body(self, attempt: Attempt) -> bytes | BodyStream:
-        body = self._request.body
-        if isinstance(body, bytes):
-            return rewrite_body(self._route, body, attempt.backend)
-        prefix = rewrite_body(self._route, body.prefix, attempt.backend)
-        return body if prefix is body.prefix else Splice(body, prefix)
 
     def _put_aside(self, attempt: Attempt, verdict: Verdict) -> None:
         """Not worth relaying: keep a fault's reply, which may turn out to be the best there is, and drop any other."""
         self.tried.append(Tried(attempt.backend.name, verdict))
         self._failover.pool.release(attempt)
-        if self._request.replayable and not isinstance(verdict, Faulted):
+        if not isinstance(verdict, Faulted):
             self._drop()
         elif self.reply is not None:
             self._forget_last()
             self._last, self.reply = self.reply, None
-            self._last_by = attempt.backend
+            self._last_by, self.answered_by = attempt.backend, None
         if isinstance(verdict, Faulted) and not verdict.whole:
             self._failed.append(attempt)
 
@@ -227,25 +213,50 @@ class Answering:
             return False
         if not isinstance(verdict, Faulted) or verdict.whole:
             return True
-        if not self._route.operation.repeatable:
+        operation = self._route.operation
+        if not (operation is Operation.INFERENCE if verdict.in_stream else operation.repeatable):
             return False
-        return not self._others(names) or self._failover.budget.retry(self._failover.clock())
+        if self._paid:
+            self._paid = False
+            return True
+        now = self._failover.clock()
+        reachable = self._failover.pool.reachable(now, self._route.deployment, names)
+        return not reachable or self._failover.budget.retry(now)
 
-    def _others(self, names: set[str]) -> bool:
-        return self._failover.pool.others(self._failover.clock(), self._route.deployment, names)
+    def _may_leave(self, names: set[str]) -> bool:
+        """A backend takes long: is there another one that may be asked instead? Then that retry is paid for."""
+        failover, now = self._failover, self._failover.clock()
+        self._paid = (
+            self._request.replayable
+            and self._route.operation.repeatable
+            and failover.pool.others(now, self._route.deployment, names)
+            and failover.budget.retry(now)
+        )
+        return self._paid
 
     def _settle(self, verdict: Verdict) -> Reply | Refusal:
         """The request may not go to another backend: what this one said is the answer."""
-        if self._last is not None and not isinstance(verdict, Misconfigured):
+        if isinstance(verdict, Throttled):
+            return self._cannot_send_again()
+        if self._last is not None and isinstance(verdict, Faulted):
             return self._relay_last()
-        return self._conclude() if isinstance(verdict, Throttled) else nobody_left(self.tried)
+        return nobody_left(self.tried)
+
+    def _cannot_send_again(self) -> Refusal:
+        """Throttled with a body that is gone: the client may send it again as soon as anybody would take it."""
+        failover, deployment, now = self._failover, self._route.deployment, self._failover.clock()
+        waits = failover.pool.soonest(now, deployment)
+        if waits is None or failover.pool.others(now, deployment, set()):
+            return cannot_send_again(SOON)
+        failover.emit(Exhausted(self._request.id, deployment, waits))
+        return all_throttled(waits)
 
     def _conclude(self) -> Reply | Refusal:
         """Nobody is left to try. Throttling comes first, since the client can do something about it: wait."""
         failover, deployment = self._failover, self._route.deployment
         seconds = failover.pool.soonest(failover.clock(), deployment)
         if seconds is None and any(isinstance(tried.verdict, Throttled) for tried in self.tried):
-            seconds = 1.0  # it was so short that it is over
+            seconds = SOON  # it was so short that it is over
         if seconds is not None:
             failover.emit(Exhausted(self._request.id, deployment, seconds))
             return all_throttled(seconds)

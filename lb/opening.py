@@ -34,7 +34,10 @@ async def read_error(reply: Reply) -> bytes:
                 held += chunk
     except TimeoutError:
         pass  # it is relayed as it comes
-    return _inflate(reply)(held)
+    try:
+        return _inflate(reply)(held)
+    except ValueError:
+        return b""  # packed in a way that we cannot read
 
 
 async def judge_opening(reply: Reply, judge: Judge) -> Verdict:
@@ -69,17 +72,15 @@ class _Opening:
     def read(self, chunk: bytes) -> Verdict | None:
         """Take the next piece; None while nothing is decided."""
         self._held += len(chunk)
-        if not chunk or self._held > HOLD_BYTES:
-            return RELAY
         try:
-            events = self._events.feed(self._inflate(chunk))
+            events = self._events.feed(self._inflate(chunk)) if chunk else self._events.end()
         except ValueError:
             return RELAY  # larger than we hold, or packed in a way that we cannot read
         for event in events:
             verdict = judge_event(event.name, event.data, lambda reason: self._judge.throttled(reason, self._reply.get))
             if verdict is not None:
                 return verdict
-        return None
+        return RELAY if not chunk or self._held > HOLD_BYTES else None
 
 
 class _Inflate(Protocol):

@@ -10,8 +10,9 @@ class Splice:
 
     def __init__(self, stream: BodyStream, prefix: bytes) -> None:
         self._stream = stream
+        self._skip = len(stream.prefix)
         self.prefix = prefix
-        self.length = None if stream.length is None else stream.length + len(prefix) - len(stream.prefix)
+        self.length = None if stream.length is None else stream.length + len(prefix) - self._skip
 
     @property
     def started(self) -> bool:
@@ -19,7 +20,7 @@ class Splice:
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         yield self.prefix
-        skip = len(self._stream.prefix)
+        skip = self._skip
         async for chunk in self._stream:
             rest = chunk[skip:]
             skip = max(0, skip - len(chunk))

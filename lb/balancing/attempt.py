@@ -16,6 +16,8 @@ class Attempt:
     trial: bool = False
     probes_cell: bool = False
     probes_site: bool = False
+    struck: int | None = None
+    """The row of strikes that a fault of this attempt was counted in."""
     released: bool = False
 
     @property

@@ -27,6 +27,8 @@ class Breaker:
     silent: bool = False
     misconfigured: bool = False
     probing: bool = False
+    row: int = 0
+    """Which row of strikes is being counted; a success begins the next."""
 
     @property
     def open(self) -> bool:
@@ -40,9 +42,10 @@ class Breaker:
     def strike(self, now: float, started: float, *, silent: bool = False, final: bool = False) -> bool:
         """Count a fault of an attempt that began at `started`; True when it ejects.
 
-        An attempt from before the running ejection is old news. `final` ejects at once.
+        An attempt from before the end of the running ejection tells nothing new, so it does not prolong it. `final`
+        ejects at once.
         """
-        if self.open and started < self.since:
+        if self.open and started < (self.since if final and not self.misconfigured else self.until):
             return False
         self.strikes += 1
         if not (self.open or final or self.strikes >= STRIKES):
@@ -57,8 +60,17 @@ class Breaker:
         was_open = self.open
         if was_open and started < self.since:
             return False
+        self.row += self.strikes > 0
         self.strikes, self.seconds, self.until, self.misconfigured = 0, 0.0, 0.0, False
         return was_open
+
+    def pardon(self) -> bool:
+        """Take a strike of the running row back; True when that ends an ejection."""
+        self.strikes -= 1
+        if not self.open or self.misconfigured or self.strikes >= STRIKES:
+            return False
+        self.seconds = self.until = 0.0
+        return True
 
 
 @dataclass(slots=True)
@@ -86,8 +98,8 @@ class Health:
     trials: int = 0
     """Running attempts that were let through while returning."""
     in_flight: int = 0
-    turn: float = 0.0
-    """Virtual finishing time of its last pick, for fair sharing by weight."""
+    credit: int = 0
+    """How much traffic it is owed, in weights: grows while equals are picked instead (see `policy.take_turn`)."""
     last_success: float = -1e9
     served: int = 0
     throttled: int = 0
@@ -126,6 +138,10 @@ class Health:
         """When the ejection that stands in the way ends; None when none does."""
         ends = [breaker.until for breaker in (self.breaker, self.site.breaker) if breaker.open]
         return max(ends) if ends else None
+
+    def back_at(self) -> float:
+        """When nothing stands in the way any more, as far as that is known."""
+        return max(self.cooling_until, self.ejected_until() or 0.0)
 
     def is_open_to_risk(self, now: float) -> bool:
         """Do only ejections stand in the way?"""

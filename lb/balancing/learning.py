@@ -27,15 +27,20 @@ class Learning:
         match verdict:
             case Relay():
                 self._answered(attempt)
-                self._succeeded(now, attempt)
+                if verdict.served:
+                    self._succeeded(now, attempt)
             case Throttled():
-                self._answered(attempt)
+                self._answered_site(attempt)
+                attempt.health.breaker.success(attempt.started)  # not told: it goes from one absence to the next
                 self._throttled(now, attempt, verdict)
             case Faulted():
                 attempt.health.faulted += 1
-                if not verdict.whole:
+                attempt.health.reason = verdict.reason
+                if verdict.whole:
+                    self._strike(now, attempt, verdict)
+                else:
                     self._answered_site(attempt)
-                self._faulted(now, attempt, verdict, earlier)
+                    self._faulted(now, attempt, verdict, earlier)
             case Misconfigured():
                 self._answered_site(attempt)
                 self._misconfigured(now, attempt, verdict)
@@ -81,30 +86,35 @@ class Learning:
             self._tell(Cooled(health.backend, health.deployment, until - now, reason, request_id))
 
     def returned(self, health: Health) -> None:
-        """Its cooldown has ended."""
+        """Its cooldown has ended. That makes it available, unless it is ejected as well."""
         health.cooling = False
-        self._tell(Restored(health.backend, health.deployment))
+        if not health.breaker.open and not health.site.breaker.open:
+            self._tell(Restored(health.backend, health.deployment))
 
     def _faulted(self, now: float, attempt: Attempt, verdict: Faulted, earlier: Sequence[Attempt]) -> None:
-        if earlier:
-            self._pardon(earlier)
-        health = attempt.health
-        health.reason = verdict.reason
-        if earlier and health.last_success >= attempt.started:
-            return  # poison: it drew faults elsewhere, too, while this backend served others
-        breaker = health.site.breaker if verdict.whole else health.breaker
-        if breaker.strike(now, attempt.started, silent=verdict.silent):
+        """Poison draws faults from several backends: then those that served others meanwhile are not to blame."""
+        for before in earlier:
+            self._pardon(before)
+        if not earlier or attempt.health.last_success < attempt.started:
+            self._strike(now, attempt, verdict)
+
+    def _strike(self, now: float, attempt: Attempt, verdict: Faulted) -> None:
+        breaker = attempt.health.site.breaker if verdict.whole else attempt.health.breaker
+        strikes, row = breaker.strikes, breaker.row
+        ejected = breaker.strike(now, attempt.started, silent=verdict.silent)
+        if breaker.strikes > strikes and not verdict.whole:
+            attempt.struck = row
+        if ejected:
             self._eject(attempt, verdict.reason, breaker.seconds, whole=verdict.whole)
 
-    def _pardon(self, earlier: Sequence[Attempt]) -> None:
-        """A second backend failed on the same request: take back the strike of those that served others meanwhile."""
-        for attempt in earlier:
-            health = attempt.health
-            if health.last_success >= attempt.started and health.breaker.strikes:
-                health.breaker.strikes -= 1
-                if health.breaker.open and not health.breaker.misconfigured:
-                    health.breaker.seconds = health.breaker.until = 0.0
-                    self._restore(attempt)
+    def _pardon(self, attempt: Attempt) -> None:
+        """Take back the strike of an attempt, if it still counts and its backend has served others since."""
+        health, struck = attempt.health, attempt.struck
+        if struck is None or health.last_success < attempt.started:
+            return
+        attempt.struck = None
+        if struck == health.breaker.row and health.breaker.pardon():
+            self._restore(attempt)
 
     def _misconfigured(self, now: float, attempt: Attempt, verdict: Misconfigured) -> None:
         health = attempt.health

@@ -23,9 +23,13 @@ class Ambiguous(ValueError):
 
 
 _KEY = b'"model"'
+_OBJECT = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*\{")
+"""The beginning of an object; some writers put a byte order mark before it, and some readers take it."""
 _COLON = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*")
-_STRING = re.compile(rb'"[^"\\\x00-\x1f]*(?:\\.[^"\\\x00-\x1f]*)*"', re.DOTALL)
-_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]', re.DOTALL)
+_STRING = re.compile(rb'"[^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*+"', re.DOTALL)
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[{}\[\]]', re.DOTALL)
+"""A string or a bracket. A string that does not end is one, too, and nothing is tried twice (`*+`): otherwise each of
+its escaped quotes would be read to the end again, and 100 KB of them would hold up everybody for minutes."""
 _ESCAPED_LETTER = re.compile(rb"\\u00(?:[46][0-9a-fA-F]|[57][0-9aA])")
 """A Latin letter written as an escape, which no serializer does unasked."""
 
@@ -35,7 +39,7 @@ def find_model(body: bytes, *, whole: bool = True) -> Field | None:
 
     `whole=False`: only the beginning of the body is there. Raises `Ambiguous`.
     """
-    if not body.lstrip(b" \t\r\n").startswith(b"{"):
+    if not _OBJECT.match(body):
         return None
     keys = list(_keys(body))
     plain = _ESCAPED_LETTER.search(body) is None
@@ -91,17 +95,15 @@ def _value(body: bytes, key: int) -> Field | None:
 
 def _scan(body: bytes) -> Field | None:
     """Walk all tokens and compare every top-level key."""
-    depth, field = 0, None
+    depth, found, field = 0, False, None
     for token in _TOKEN.finditer(body):
         first = body[token.start()]
         if first != 0x22:
             depth += 1 if first in b"{[" else -1
         elif depth == 1 and _COLON.match(body, token.end()) and _is_model(token[0]):
-            if field is not None:
+            if found:
                 raise Ambiguous("the body has the key `model` twice")
-            field = _value(body, token.end() - len(_KEY))
-            if field is None:
-                return None
+            found, field = True, _value(body, token.end() - len(_KEY))
     return field
 
 

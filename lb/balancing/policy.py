@@ -12,13 +12,29 @@ HEADROOM_AGE = 60.0
 
 
 def least_loaded(candidates: Sequence[Health], now: float, rng: random.Random) -> Health:
-    """Fewest in flight for its weight; among equals whose turn it is, so that sparse traffic follows weights, too."""
-    return min(candidates, key=_load)
+    """Fewest in flight for its weight; among equals whose turn it is.
+
+    Loads are compared in steps of one request at the lightest of them: finer ones would give every backend the same
+    share as long as fewer requests run than there are weights.
+    """
+    lightest = _lightest(candidates)
+    return min(candidates, key=lambda health: _load(health, lightest))
+
+
+def take_turn(candidates: Sequence[Health], chosen: Health) -> None:
+    """Smooth weighted round robin: everybody is owed its weight, and who was chosen pays for all.
+
+    Kept within one round, so that nobody is flooded later with what it missed while it was busy.
+    """
+    total = sum([health.site.backend.weight for health in candidates])
+    for health in candidates:
+        health.credit = min(health.credit + health.site.backend.weight, total)
+    chosen.credit = max(chosen.credit - total, -total)
 
 
 def round_robin(candidates: Sequence[Health], now: float, rng: random.Random) -> Health:
     """In turn, by weight."""
-    return min(candidates, key=_turn)
+    return max(candidates, key=_owed)
 
 
 def weighted_random(candidates: Sequence[Health], now: float, rng: random.Random) -> Health:
@@ -28,15 +44,20 @@ def weighted_random(candidates: Sequence[Health], now: float, rng: random.Random
 
 def headroom(candidates: Sequence[Health], now: float, rng: random.Random) -> Health:
     """Most of its limit left, in steps of a tenth, as the backends last told; then least loaded."""
-    return min(candidates, key=lambda health: (-_tenths_left(health, now), *_load(health)))
+    lightest = _lightest(candidates)
+    return min(candidates, key=lambda health: (-_tenths_left(health, now), *_load(health, lightest)))
 
 
-def _turn(health: Health) -> float:
-    return health.turn
+def _owed(health: Health) -> int:
+    return health.credit + health.site.backend.weight
 
 
-def _load(health: Health) -> tuple[float, float]:
-    return health.in_flight / health.site.backend.weight, health.turn
+def _lightest(candidates: Sequence[Health]) -> int:
+    return min([health.site.backend.weight for health in candidates])
+
+
+def _load(health: Health, lightest: int) -> tuple[int, int]:
+    return health.in_flight * lightest // health.site.backend.weight, -_owed(health)
 
 
 def _tenths_left(health: Health, now: float) -> int:

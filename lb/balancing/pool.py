@@ -4,20 +4,20 @@ Every function takes `now` in seconds of a monotonic clock and returns; nothing 
 passed to `tell`, on transitions only.
 """
 
+import math
 import random
 from collections.abc import Sequence
 
 from lb.balancing.attempt import Attempt
 from lb.balancing.backend import Backend
-from lb.balancing.health import Health, Site
+from lb.balancing.health import Health
 from lb.balancing.learning import Learning
-from lb.balancing.policy import Policy, least_loaded
+from lb.balancing.policy import Policy, least_loaded, take_turn
 from lb.balancing.snapshot import Row, rows
+from lb.balancing.table import Table
 from lb.balancing.transitions import Tell
 from lb.balancing.verdict import Verdict
 
-MAX_CELLS = 4096
-"""Bound of the table: callers choose deployment names, so they must not be able to fill our memory."""
 TRIAL_HINT = 1.0
 """Seconds to tell a client to wait when a returning deployment is being tried just now."""
 
@@ -35,68 +35,66 @@ class Pool:
     ) -> None:
         self._rng = rng or random.Random()  # noqa: S311 - a share of traffic is no secret
         self._learning = Learning(tell)
-        self._turn = 0.0
-        self._sites: dict[str, Site] = {}
-        self._cells: dict[tuple[str, str | None], Health] = {}
-        self._lanes: dict[str | None, list[Health]] = {}
+        self._next_return = math.inf
+        """The first cooldown ends no earlier than this."""
+        self._table = Table()
         self._cooling: set[Health] = set()
         self.replace(backends, policy)
 
     @property
     def backends(self) -> tuple[Backend, ...]:
-        return tuple(site.backend for site in self._sites.values())
+        return tuple(site.backend for site in self._table.sites)
 
     def replace(self, backends: Sequence[Backend], policy: Policy) -> None:
         """Swap the configuration; what is believed of a backend whose name and address stay is kept."""
-        old, self._sites = self._sites, {}
-        for backend in backends:
-            site = old.get(backend.name)
-            if site is None or site.backend.url != backend.url:
-                site = Site(backend)
-            site.backend = backend
-            self._sites[backend.name] = site
-        kept = set(map(id, self._sites.values()))
-        self._cells = {key: cell for key, cell in self._cells.items() if id(cell.site) in kept}
-        self._cooling = {cell for cell in self._cooling if id(cell.site) in kept}
-        self._lanes = {}
         self._policy = policy
+        self._table.replace(backends)
+        self._cooling = {health for health in self._cooling if health in self._table}
 
     def serving(self, deployment: str | None) -> bool:
         """Does any backend serve this deployment, well or not?"""
-        return any(site.backend.serves(deployment) for site in self._sites.values())
+        return self._table.serves(deployment)
 
     def served(self) -> list[str]:
         """The deployments that are configured by name, sorted."""
-        return sorted({name for site in self._sites.values() for name in site.backend.deployments or ()})
+        return sorted({name for site in self._table.sites for name in site.backend.deployments or ()})
 
     def begin(self, now: float, deployment: str | None, tried: set[str], request_id: str) -> Attempt | None:
         """A permit for the best backend not yet in `tried`, or None. Lowest priority number first, then the policy."""
-        if self._cooling:
+        if now >= self._next_return:
             self.expire(now)
-        lane = self._lane(deployment)
-        candidates: list[Health] = []
-        for health in lane:
-            backend = health.site.backend
-            if candidates and backend.priority > candidates[0].site.backend.priority:
-                break
-            if health.admits(now) and backend.name not in tried:
-                candidates.append(health)
-        if candidates:
-            chosen = candidates[0] if len(candidates) == 1 else self._policy(candidates, now, self._rng)
+        candidates = self._candidates(now, deployment, tried)
+        if len(candidates) > 1:
+            chosen = self._policy(candidates, now, self._rng)
+            take_turn(candidates, chosen)
+        elif candidates:
+            chosen = candidates[0]
         else:
-            risk = self._at_risk(now, lane, tried)
+            risk = self._at_risk(now, deployment, tried)
             if risk is None:
                 return None
             chosen = risk
         return self._permit(now, chosen, request_id)
 
-    def _at_risk(self, now: float, lane: Sequence[Health], tried: set[str]) -> Health | None:
+    def _candidates(self, now: float, deployment: str | None, tried: set[str]) -> list[Health]:
+        """Everybody of the lowest priority number that is available."""
+        candidates: list[Health] = []
+        for health in self._table.lane(deployment):
+            backend = health.site.backend
+            if candidates and backend.priority > candidates[0].site.backend.priority:
+                break
+            if health.admits(now) and backend.name not in tried:
+                candidates.append(health)
+        return candidates
+
+    def _at_risk(self, now: float, deployment: str | None, tried: set[str]) -> Health | None:
         """When only ejections stand in the way, the one that ends soonest is tried: no self-made outage.
 
         A silent backend would hold the request for the whole idle limit, so it is tried only when nobody is throttled:
         a 429 with the wait serves the client better.
         """
-        throttled = any(health.returning for health in lane)
+        lane = self._table.lane(deployment)
+        throttled = any(health.is_cooling(now) or health.awaits_trial(now) for health in lane)
         open_to_risk = [
             health
             for health in lane
@@ -110,8 +108,6 @@ class Pool:
 
     def _permit(self, now: float, health: Health, request_id: str) -> Attempt:
         health.in_flight += 1
-        start = max(self._turn, health.turn)
-        self._turn, health.turn = start, start + 1.0 / health.site.backend.weight
         attempt = Attempt(health, now, request_id)
         if health.returning:
             attempt.trial = True
@@ -127,6 +123,7 @@ class Pool:
         self._learning.learn(now, attempt, verdict, earlier)
         if attempt.health.cooling:
             self._cooling.add(attempt.health)
+            self._next_return = min(self._next_return, attempt.health.cooling_until)
         self._settle(attempt)
 
     def _settle(self, attempt: Attempt) -> None:
@@ -148,18 +145,34 @@ class Pool:
         attempt.health.in_flight -= 1
 
     def others(self, now: float, deployment: str | None, tried: set[str]) -> bool:
-        """Is there anybody left to try right now?"""
-        return any(h.site.backend.name not in tried and h.admits(now) for h in self._lane(deployment))
+        """Is anybody else available right now?"""
+        return any(h.site.backend.name not in tried and h.admits(now) for h in self._table.lane(deployment))
+
+    def reachable(self, now: float, deployment: str | None, tried: set[str]) -> bool:
+        """Would `begin` give a permit, now or once a running trial tells?"""
+        return (
+            self.others(now, deployment, tried)
+            or self._at_risk(now, deployment, tried) is not None
+            or self.awaits_trial(now, deployment, tried)
+        )
 
     def awaits_trial(self, now: float, deployment: str | None, tried: set[str]) -> bool:
         """Is somebody held back only until a running trial tells?"""
-        return any(h.site.backend.name not in tried and h.awaits_trial(now) for h in self._lane(deployment))
+        return any(h.site.backend.name not in tried and h.awaits_trial(now) for h in self._table.lane(deployment))
 
     def soonest(self, now: float, deployment: str | None) -> float | None:
-        """Seconds until the first cooldown ends among those who may serve this deployment; None when nobody cools."""
-        lane = self._lane(deployment)
-        waits = [health.cooling_until - now for health in lane if health.is_cooling(now)]
-        if any(health.returning and not health.is_cooling(now) for health in lane):
+        """Seconds until the first of those that cool is back, among those who may serve this deployment.
+
+        None when nobody cools. Where an ejection lasts longer than the cooldown, its end counts, if nobody would be let
+        through before.
+        """
+        lane = self._table.lane(deployment)
+        waits = [
+            (health.back_at() if health.silent or health.misconfigured else health.cooling_until) - now
+            for health in lane
+            if health.is_cooling(now)
+        ]
+        if any(health.awaits_trial(now) for health in lane):
             waits.append(TRIAL_HINT)
         return min(waits, default=None)
 
@@ -167,32 +180,10 @@ class Pool:
         """Tell about cooldowns that have ended."""
         for health in [health for health in self._cooling if not health.is_cooling(now)]:
             self._cooling.discard(health)
-            self._learning.returned(health)
+            if health in self._table:
+                self._learning.returned(health)
+        self._next_return = min((health.cooling_until for health in self._cooling), default=math.inf)
 
     def snapshot(self, now: float) -> list[Row]:
         """The table as it stands, by priority and name."""
-        return rows(self._sites.values(), self._cells.values(), now)
-
-    def _lane(self, deployment: str | None) -> list[Health]:
-        """Everybody who serves this deployment, by priority."""
-        lane = self._lanes.get(deployment)
-        if lane is None:
-            if len(self._lanes) >= MAX_CELLS or len(self._cells) >= MAX_CELLS:
-                self._forget()
-            sites = [site for site in self._sites.values() if site.backend.serves(deployment)]
-            lane = [self._cell(site, site.backend.calls(deployment)) for site in sites]
-            lane.sort(key=lambda health: health.site.backend.priority)
-            self._lanes[deployment] = lane
-        return lane
-
-    def _cell(self, site: Site, deployment: str | None) -> Health:
-        key = (site.backend.name, deployment)
-        cell = self._cells.get(key)
-        if cell is None:
-            cell = self._cells[key] = Health(site, deployment, turn=self._turn)
-        return cell
-
-    def _forget(self) -> None:
-        """Drop what costs least to lose: names that nobody is using and that are not cooling."""
-        self._cells = {key: cell for key, cell in self._cells.items() if cell.in_flight or cell in self._cooling}
-        self._lanes = {}
+        return rows(self._table.sites, self._table.cells, now)

@@ -53,11 +53,16 @@ class Route:
 INFERENCE = frozenset({"chat", "completions", "responses", "embeddings", "images", "audio", "moderations"})
 """First path segments, behind `/openai[/v1]` or behind the deployment, of calls that make nothing durable."""
 
-BASE_MODEL = frozenset({"fine_tuning", "fine-tunes", "evals", "batches", "files", "uploads", "models", "vector_stores"})
+BASE_MODEL = frozenset(
+    {"fine_tuning", "fine-tunes", "evals", "batches", "files", "uploads", "models", "vector_stores", "deployments"}
+)
 """First path segments of calls whose `model`, if any, is not a deployment."""
 
 _REMEMBERED_TARGET = 512
 """Bytes: a longer target is read anew each time, so that what is remembered stays small."""
+
+NAME_MAX = 256
+"""Characters; Azure's deployment names have at most 64, and each name that was asked for is remembered for a while."""
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 
@@ -71,7 +76,7 @@ def route(
     if found.place is Place.PATH or method in _SAFE_METHODS or not rest or rest[0] in BASE_MODEL:
         return found
     by_body = _by_body(found.operation, content_type, content_encoding, body, whole)
-    if by_body.unnamed and (found.operation is not Operation.INFERENCE or (rest[0] == "responses" and len(rest) > 2)):
+    if by_body.unnamed and (found.operation is not Operation.INFERENCE or len(rest) > 2):
         return found  # such as a conversation, or the cancelling of a response: no deployment is meant
     return by_body
 
@@ -115,7 +120,9 @@ def _deployments_at(names: list[str]) -> int | None:
 def _behind_base(names: list[str]) -> list[str]:
     lowered = [name.lower() for name in names]
     if lowered[:1] == ["openai"]:
-        return lowered[2:] if lowered[1:2] == ["v1"] else lowered[1:]
+        lowered = lowered[1:]
+    if lowered[:1] == ["v1"]:  # alone where the backends' addresses end in `/openai`
+        return lowered[1:]
     if lowered[:1] == ["models"] and len(lowered) > 1:  # Foundry: /models/chat/completions
         return lowered[1:]
     return lowered
@@ -130,7 +137,8 @@ def _operation(method: str, rest: list[str]) -> Operation:
 
 
 def _deployment(name: str) -> str:
-    if not name.strip() or any(char in name for char in "/\\?#%") or not name.isprintable():
+    wrong = len(name) > NAME_MAX or not name.isprintable() or any(char in name for char in "/\\?#%")
+    if wrong or not name.strip():
         raise Unroutable("the deployment name in the path has characters that no deployment name can have")
     return name
 
@@ -144,7 +152,10 @@ def _by_body(operation: Operation, content_type: bytes, content_encoding: bytes,
     except Ambiguous as problem:
         raise Unroutable(str(problem)) from None
     if field is None or not field.value:
-        return Route(operation, unnamed="the body has no `model`")
+        where = "the body" if whole else "the beginning of the body, all that is kept of one so large,"
+        return Route(operation, unnamed=f"{where} has no `model`")
+    if len(field.value) > NAME_MAX or not field.value.isprintable():
+        raise Unroutable("the `model` in the body is not a name that a deployment can have")
     return Route(operation, field.value, place, field.start, field.end)
 
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from lb.balancing.verdict import RELAY, Faulted, Throttled, Verdict
+from lb.balancing.verdict import NO_DEPLOYMENT, RELAY, Faulted, Misconfigured, Throttled, Verdict
 
 OPENING = frozenset({"response.created", "response.queued", "response.in_progress"})
 """Events of the Responses API that come before anything is decided."""
@@ -15,12 +15,12 @@ OPENING = frozenset({"response.created", "response.queued", "response.in_progres
 THROTTLED = frozenset({"429", "rate_limit_exceeded", "rate_limit_reached", "too_many_requests", "rate_limit_error",
                        "ratelimitexceeded", "toomanyrequests", "model_overloaded", "overloaded", "overloaded_error",
                        "server_overloaded", "engine_overloaded", "capacity_exceeded", "insufficient_capacity",
-                       "no_capacity", "nocapacity"})  # fmt: skip
+                       "no_capacity", "nocapacity", "insufficient_quota"})  # fmt: skip
 FAULTED = frozenset({"408", "500", "502", "503", "504", "server_error", "internal_error", "internal_server_error",
                      "internalservererror", "service_unavailable", "serviceunavailable", "bad_gateway",
                      "gateway_timeout", "timeout", "operation_timeout", "api_error"})  # fmt: skip
-BUSY = "currently experiencing high demand"
-"""What Azure writes when a model has no capacity left, under changing codes."""
+BUSY = ("currently experiencing high demand", "exceeded token rate limit", "exceeded call rate limit")
+"""What Azure writes when a limit is reached or a model has no capacity left, under changing codes or none."""
 
 
 def judge_event(name: str, text: bytes, throttled: Callable[[str], Throttled]) -> Verdict | None:
@@ -32,7 +32,7 @@ def judge_event(name: str, text: bytes, throttled: Callable[[str], Throttled]) -
         return None
     try:
         content = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return RELAY  # `[DONE]`, or nothing that we know
     if not isinstance(content, dict):
         return RELAY
@@ -40,7 +40,7 @@ def judge_event(name: str, text: bytes, throttled: Callable[[str], Throttled]) -
     if error is not None:
         return _judge_error(error, throttled)
     kind = content.get("type") or name
-    if kind in OPENING or _is_prompt_filter(content):
+    if str(kind) in OPENING or _is_prompt_filter(content):
         return None
     return RELAY
 
@@ -70,8 +70,10 @@ def _judge_error(error: dict[str, Any], throttled: Callable[[str], Throttled]) -
     words = {str(error.get(key, "")).strip().lower() for key in ("code", "type", "status", "status_code")}
     message = str(error.get("message", ""))
     code = str(error.get("code") or error.get("type") or "error")[:60]
-    if words & THROTTLED or BUSY in message:
+    if words & THROTTLED or any(text in message for text in BUSY):
         return throttled(f"in-stream {code}")
     if words & FAULTED:
-        return Faulted(f"in-stream {code}")
+        return Faulted(f"in-stream {code}", in_stream=True)
+    if "deploymentnotfound" in words:
+        return Misconfigured(NO_DEPLOYMENT)
     return RELAY

@@ -1,15 +1,16 @@
 """What one reply means. Only this module reads status codes and Retry-After; everybody else reads verdicts."""
 
-import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 DEFAULT_COOLDOWN = 10.0
 """Seconds to stay away when a throttled reply does not say for how long (what the C# sample took)."""
 MIN_COOLDOWN = 0.1
 MAX_COOLDOWN = 120.0
+NO_DEPLOYMENT = "DeploymentNotFound: there is no deployment of this name"
 
 Get = Callable[[bytes], bytes | None]
 """First value of a header field by its lower-case name."""
@@ -17,8 +18,12 @@ Get = Callable[[bytes], bytes | None]
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """Good enough for the client: a success, or an error that is about the request itself."""
+    """Good enough for the client: a success (`served`), or an error that is about the request itself.
 
+    Such an error proves that the backend works, but not that it has capacity again.
+    """
+
+    served: bool = True
     said: str = "relayed"
 
 
@@ -35,11 +40,13 @@ class Throttled:
 @dataclass(frozen=True, slots=True)
 class Faulted:
     """The backend failed. `whole`: it could not even be reached, so nothing was sent and every deployment suffers.
-    `silent`: it took the request and said nothing, which is costly to find out again."""
+    `silent`: it took the request and said nothing, which is costly to find out again. `in_stream`: told by an event of
+    a stream that began well."""
 
     reason: str
     whole: bool = False
     silent: bool = False
+    in_stream: bool = False
     said: str = "faulted"
 
 
@@ -54,6 +61,7 @@ class Misconfigured:
 Verdict = Relay | Throttled | Faulted | Misconfigured
 
 RELAY = Relay()
+RELAY_ERROR = Relay(served=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +82,13 @@ class Judge:
             return Faulted(f"HTTP {status}")
         if status in (401, 403):
             return Misconfigured(f"HTTP {status}: the backend refuses the credential it was given")
-        return RELAY
+        return RELAY_ERROR
 
     def body(self, status: int, body: bytes) -> Verdict:
         """Judge the one status that is ambiguous without its body: 404 for a deployment that is not there."""
         if status == 404 and b"DeploymentNotFound" in body:
-            return Misconfigured("DeploymentNotFound: there is no deployment of this name")
-        return RELAY
+            return Misconfigured(NO_DEPLOYMENT)
+        return RELAY_ERROR
 
     def throttled(self, reason: str, get: Get) -> Throttled:
         """How long to stay away, by the first header that says something usable."""
@@ -113,12 +121,13 @@ def asked_cooldown(get: Get, today: Callable[[], float]) -> float | None:
     return None
 
 
-_NUMBER = re.compile(rb"\s*([+-]?\d{1,15}(?:\.\d{0,9})?|[+-]?\.\d{1,9})\s*", re.ASCII)
-_DURATION = re.compile(rb"\s*(?:(\d{1,9}(?:\.\d+)?)d)?(?:(\d{1,9}(?:\.\d+)?)h)?(?:(\d{1,9}(?:\.\d+)?)m(?!s))?"
-                       rb"(?:(\d{1,9}(?:\.\d+)?)s)?(?:(\d{1,12}(?:\.\d+)?)ms)?\s*")  # fmt: skip
+_NUMBER = re.compile(rb"\s*([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?)\s*")
+_DURATION = re.compile(rb"\s*(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?!s))?"
+                       rb"(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?\s*")  # fmt: skip
 
 
 def _number(value: bytes | None) -> float | None:
+    """A decimal number; one too large for a float is infinite, and so clamped like any other."""
     found = _NUMBER.fullmatch(value) if value is not None else None
     return float(found[1]) if found else None
 
@@ -148,10 +157,15 @@ def _date(value: bytes | None) -> float | None:
     if value is None:
         return None
     try:
-        seconds = parsedate_to_datetime(value.decode("ascii")).timestamp()
-    except (ValueError, OverflowError, TypeError):
+        moment = parsedate_to_datetime(value.decode("ascii"))
+        # A form without a zone means UTC (RFC 9110 section 5.6.7), not the zone of this machine.
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError, TypeError, IndexError):
         return None
-    return seconds if math.isfinite(seconds) else None
+
+
+MAX_DIGITS = 18
+"""Of a limit or of what is left of it; nobody has more tokens than that."""
 
 
 def headroom(get: Get) -> float | None:
@@ -161,8 +175,11 @@ def headroom(get: Get) -> float | None:
     """
     shares = []
     for kind in (b"tokens", b"requests"):
-        left = get(b"x-ratelimit-remaining-" + kind)
-        limit = get(b"x-ratelimit-limit-" + kind) if left else None
-        if left and limit and left.isdigit() and limit.isdigit() and int(limit) > 0:
-            shares.append(min(1.0, int(left) / int(limit)))
+        left, limit = _count(get(b"x-ratelimit-remaining-" + kind)), _count(get(b"x-ratelimit-limit-" + kind))
+        if left is not None and limit:
+            shares.append(min(1.0, left / limit))
     return min(shares, default=None)
+
+
+def _count(value: bytes | None) -> int | None:
+    return int(value) if value is not None and value.isdigit() and len(value) <= MAX_DIGITS else None

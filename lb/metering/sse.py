@@ -4,7 +4,10 @@ Rules: the event stream format of the WHATWG HTML standard, section 9.2.6 (lines
 ends an event; several `data` lines are joined by LF; a leading byte order mark is skipped).
 """
 
+import re
 from typing import NamedTuple
+
+_LINE_END = re.compile(rb"[\r\n]")
 
 
 class Event(NamedTuple):
@@ -17,11 +20,12 @@ class Event(NamedTuple):
 class EventReader:
     """Feed it what arrives; an event larger than `limit` bytes raises ValueError, since it may never end."""
 
-    __slots__ = ("_buffer", "_data", "_fresh", "_limit", "_name", "_size", "_skip_lf")
+    __slots__ = ("_buffer", "_data", "_fresh", "_limit", "_name", "_searched", "_size", "_skip_lf")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._buffer = bytearray()
+        self._searched = 0
         self._data: list[bytes] = []
         self._name = ""
         self._size = 0
@@ -33,24 +37,25 @@ class EventReader:
         events: list[Event] = []
         self._buffer += chunk
         start = 0
-        while (end := self._line_end(start)) is not None:
-            line = bytes(self._buffer[start:end])
-            start = end + 1
-            if self._skip_lf and not line and self._buffer[end] == 0x0A:
+        for end in [found.start() for found in _LINE_END.finditer(self._buffer, self._searched)]:
+            if self._skip_lf and start == end and self._buffer[end] == 0x0A:
                 self._skip_lf = False
-                continue
-            self._skip_lf = self._buffer[end] == 0x0D
-            self._line(line, events)
+            else:
+                self._skip_lf = self._buffer[end] == 0x0D
+                self._line(bytes(self._buffer[start:end]), events)
+            start = end + 1
         del self._buffer[:start]
+        self._searched = len(self._buffer)
         if self._size + len(self._buffer) > self._limit:
             raise ValueError(f"a server-sent event is larger than {self._limit} bytes")
         return events
 
-    def _line_end(self, start: int) -> int | None:
-        lf = self._buffer.find(b"\n", start)
-        cr = self._buffer.find(b"\r", start, lf if lf >= 0 else len(self._buffer))
-        end = cr if cr >= 0 else lf
-        return end if end >= 0 else None
+    def end(self) -> list[Event]:
+        """The stream is over: return the event that lacks its blank line, if there is one.
+
+        The standard drops it, but what a backend said last should not depend on two bytes.
+        """
+        return self.feed(b"\n\n")
 
     def _line(self, line: bytes, events: list[Event]) -> None:
         if self._fresh:

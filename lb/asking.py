@@ -1,0 +1,84 @@
+"""One attempt: send to one backend, and judge what comes back before a byte of it is relayed."""
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+
+from lb.balancing.attempt import Attempt
+from lb.balancing.routing import Route, rewrite_body
+from lb.balancing.verdict import Judge, Relay, Verdict, headroom
+from lb.exchange import BodyStream, Reply, Request, Transport
+from lb.opening import is_event_stream, judge_opening, read_error
+from lb.splice import Splice
+
+
+async def ask(
+    transport: Transport, judge: Judge, attempt: Attempt, request: Request, route: Route, target: bytes
+) -> tuple[Reply, Verdict]:
+    """The reply, open, and what it means. Raises `BackendFailed`; then, and when cancelled, nothing stays open."""
+    reply = await transport.send(attempt.backend, request, target, _body(request.body, route, attempt))
+    try:
+        verdict = judge.head(reply.status, reply.get)
+        if isinstance(verdict, Relay):
+            verdict = await _look_closer(reply, judge, verdict)
+    except BaseException:
+        reply.close()
+        raise
+    return reply, verdict
+
+
+async def _look_closer(reply: Reply, judge: Judge, verdict: Verdict) -> Verdict:
+    """What the head alone does not tell."""
+    if reply.status == 200 and is_event_stream(reply):
+        return await judge_opening(reply, judge)
+    if reply.status == 404:
+        return judge.body(404, await read_error(reply))
+    return verdict
+
+
+def told_headroom(attempt: Attempt, reply: Reply, now: float) -> None:
+    """Note what a reply says of the limit that is left."""
+    attempt.health.told(headroom(reply.get), now)
+
+
+def _body(body: bytes | BodyStream, route: Route, attempt: Attempt) -> bytes | BodyStream:
+    if isinstance(body, bytes):
+        return rewrite_body(route, body, attempt.backend)
+    prefix = body.prefix
+    rewritten = rewrite_body(route, prefix, attempt.backend)
+    return body if rewritten is prefix else Splice(body, rewritten)
+
+
+class Patience:
+    """`async with Patience(5, may_leave)`: raises TimeoutError after 5 s, once `may_leave` says so.
+
+    It is asked every 5 s: a slow backend is left only for another one, and whether there is one changes.
+    """
+
+    __slots__ = ("_handle", "_may_leave", "_seconds", "_timeout")
+
+    def __init__(self, seconds: float, may_leave: Callable[[], bool]) -> None:
+        self._seconds = seconds
+        self._may_leave = may_leave
+        self._timeout = asyncio.timeout(None)
+        self._handle: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+        self._arm()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+        await self._timeout.__aexit__(kind, error, trace)
+
+    def _arm(self) -> None:
+        self._handle = asyncio.get_running_loop().call_later(self._seconds, self._look)
+
+    def _look(self) -> None:
+        if self._may_leave():
+            self._timeout.reschedule(asyncio.get_running_loop().time())
+        else:
+            self._arm()

@@ -1,0 +1,78 @@
+"""The health table: one line for each (backend, deployment) that was asked for, within a bound."""
+
+from collections.abc import Iterator, Sequence
+
+from lb.balancing.backend import Backend
+from lb.balancing.health import Health, Site
+
+MAX_CELLS = 4096
+"""Bound of the table: callers choose deployment names, so they must not be able to fill our memory."""
+
+
+class Table:
+    """Who serves a deployment, and what is believed of them."""
+
+    def __init__(self) -> None:
+        self._sites: dict[str, Site] = {}
+        self._cells: dict[tuple[str, str | None], Health] = {}
+        self._lanes: dict[str | None, list[Health]] = {}
+
+    @property
+    def sites(self) -> Sequence[Site]:
+        return tuple(self._sites.values())
+
+    @property
+    def cells(self) -> Sequence[Health]:
+        return tuple(self._cells.values())
+
+    def __contains__(self, health: Health) -> bool:
+        return self._cells.get((health.backend.name, health.deployment)) is health
+
+    def replace(self, backends: Sequence[Backend]) -> None:
+        """Swap the configuration; what is believed of a backend whose name and address stay is kept."""
+        old, self._sites = self._sites, {}
+        for backend in backends:
+            site = old.get(backend.name)
+            if site is None or site.backend.url != backend.url:
+                site = Site(backend)
+            site.backend = backend
+            self._sites[backend.name] = site
+        kept = set(map(id, self._sites.values()))
+        self._cells = {key: cell for key, cell in self._cells.items() if id(cell.site) in kept}
+        self._lanes = {}
+
+    def serves(self, deployment: str | None) -> bool:
+        """Does anybody serve this deployment?"""
+        return bool(self._lanes.get(deployment)) or any(
+            site.backend.serves(deployment) for site in self._sites.values()
+        )
+
+    def lane(self, deployment: str | None) -> list[Health]:
+        """Everybody who serves this deployment, by priority."""
+        lane = self._lanes.get(deployment)
+        if lane is None:
+            if len(self._lanes) >= MAX_CELLS or len(self._cells) + len(self._sites) > MAX_CELLS:
+                self._forget()
+            lane = sorted(self._serving(deployment), key=lambda health: health.backend.priority)
+            self._lanes[deployment] = lane
+        return lane
+
+    def _serving(self, deployment: str | None) -> Iterator[Health]:
+        for site in self._sites.values():
+            if site.backend.serves(deployment):
+                key = site.backend.name, site.backend.calls(deployment)
+                cell = self._cells.get(key)
+                if cell is None:
+                    cell = self._cells[key] = Health(site, key[1])
+                yield cell
+
+    def _forget(self) -> None:
+        """Drop the half that costs least to lose: names that nobody is using or cooling, oldest first."""
+        by_worth = sorted(self._cells.items(), key=lambda item: _worth(item[1]))
+        self._cells = dict(by_worth[(len(by_worth) + 1) // 2 :])
+        self._lanes = {}
+
+
+def _worth(health: Health) -> tuple[bool, bool, bool]:
+    """What would be lost with it. A wrong name costs nothing to find out again; one that served is a real one."""
+    return health.in_flight > 0 or health.cooling, health.breaker.open and not health.misconfigured, health.served > 0
