@@ -4,14 +4,19 @@
 sockets, tests implement them in ten lines. Header names and values are bytes as they stand on the wire.
 """
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
 from lb.balancing.backend import Backend
 
 Headers = Sequence[tuple[bytes, bytes]]
+
+
+def render(headers: Headers) -> bytes:
+    """Header fields as they stand on the wire."""
+    return b"".join([b"%b: %b\r\n" % pair for pair in headers])
 
 
 class BodyStream(Protocol):
@@ -53,11 +58,14 @@ class Request:
     """Who the client turned out to be, when callers are checked."""
     peer: str = ""
     """The address the connection came from."""
-    fields: bytes = field(init=False)
+    interim: Callable[[int, Headers], None] | None = None
+    """Told of interim replies (1xx): the client's way to hear of them while nobody has answered it yet."""
+    fields: bytes = b""
     """`headers`, rendered once for all attempts."""
 
     def __post_init__(self) -> None:
-        self.fields = b"".join([b"%b: %b\r\n" % pair for pair in self.headers])
+        if not self.fields:
+            self.fields = render(self.headers)
 
     @property
     def replayable(self) -> bool:

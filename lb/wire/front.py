@@ -9,13 +9,13 @@ import asyncio
 
 from lb.refusal import Refusal
 from lb.wire.head import Head
-from lb.wire.head_reader import next_head
 from lb.wire.hub import Hub, Verdict
 from lb.wire.intake import Intake, Overdrawn
 from lb.wire.line import ASKING, CLOSED, LINGERING, NEVER, READING, SERVING, WAITING
 from lb.wire.malformed import Malformed
 from lb.wire.pages import Page, own_page
 from lb.wire.relay import WaitingClient
+from lb.wire.repeats import Heads
 from lb.wire.serving import BUG, Serving
 
 PIPELINED_MAX = 64 * 1024
@@ -30,10 +30,11 @@ _NO_MEMORY = Refusal(503, "ServerBusy", "Too many large requests are under way."
 class Front(Serving):
     """See the head of this file."""
 
-    __slots__ = ("_asking", "_caller")
+    __slots__ = ("_asking", "_caller", "_heads")
 
     def __init__(self, hub: Hub) -> None:
         super().__init__(hub)
+        self._heads = Heads()
         self._caller: str | None = None
         self._asking: asyncio.Future[Verdict] | None = None
 
@@ -111,7 +112,7 @@ class Front(Serving):
     def _advance(self) -> None:
         while self.phase == WAITING and self._rest and not self.stalled:
             try:
-                head, self._rest = next_head(self._rest, self.peer)
+                head, self._rest = self._heads.next(self._rest, self.peer)
             except Malformed as problem:
                 self._refuse(problem.refusal)
                 return

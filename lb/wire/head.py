@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from lb.exchange import render
 from lb.wire.headers import CONNECTION, DROP, NOTE, REQUEST_RULES, SINGLE, Rule, named_by
 from lb.wire.malformed import NO_LENGTH, TWICE_FRAMED, malformed, unknown_coding
 
@@ -32,6 +33,14 @@ class Head:
     api_key: bytes | None = None
     bearer: bytes | None = None
     query_key: bytes | None = None
+
+    _rendered: bytes = b""
+
+    def rendered(self) -> bytes:
+        """The fields that go on, as they stand on the wire."""
+        if not self._rendered:
+            self._rendered = render(self.forwarded)
+        return self._rendered
 
     @property
     def bodied(self) -> bool:

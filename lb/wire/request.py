@@ -44,4 +44,5 @@ def build_request(head: Head, body: bytes | BodyStream, caller: str | None, ids:
         fields.get(b"content-encoding", b""),
         caller,
         head.peer,
+        fields=head.rendered(),
     )
