@@ -102,6 +102,11 @@ def named_by(connection: Iterable[bytes]) -> set[bytes]:
 _STATUS_LINES = {int(status): b"HTTP/1.1 %d %b" % (status, status.phrase.encode()) for status in HTTPStatus}
 
 
+def phrase(status: int) -> bytes:
+    """What the standard calls it."""
+    return _STATUS_LINES.get(status, b"")[len("HTTP/1.1 100 ") :]
+
+
 def own_head(status: int, headers: Headers, length: int, connection: bytes) -> bytes:
     """The head of a reply of our own; `connection` is a rendered field or nothing."""
     line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status

@@ -5,9 +5,10 @@ import socket
 import struct
 
 from lb.exchange import BackendFailed, ClientGone, Headers, Reply
-from lb.wire.headers import own_head, reply_head
+from lb.wire.headers import own_head, phrase, reply_head
 
 _BODILESS = frozenset((204, 304))  # RFC 9110 section 6.4.1
+_CONTINUE = 100
 _COPY_MAX = 64 * 1024
 """Bytes of a chunk that are copied into its framing, in 1.5 us for as many; uvloop sends three writes in one system
 call, but for less than this they cost more than the copy, and for more the copy costs fresh pages."""
@@ -44,6 +45,12 @@ class WaitingClient:
         self.begun = self.over = True
         head = own_head(status, headers, len(body), self._connection())
         self._write(head if self._headless else head + body)
+
+    def hint(self, status: int, headers: Headers) -> None:
+        """Pass an interim reply on (RFC 9110 section 15.2), but for 100: what the client expects, we have sent. A reply
+        that another backend then gives in its place does no harm: a hint promises nothing."""
+        if status != _CONTINUE and not (self.begun or self.gone):
+            self._write(reply_head(status, phrase(status), headers, False, b"\r\n"))
 
     async def relay(self, reply: Reply, extra: Headers) -> None:
         """Send the reply's head with `extra` fields, then its body as it arrives, to its end."""

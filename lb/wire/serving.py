@@ -77,6 +77,8 @@ class Serving(Line):
         self.phase = SERVING
         request = build_request(head, body, caller, self.hub.ids)
         self._client = WaitingClient(self.transport, head.method, head.modern, self._may_keep(head))
+        if head.modern:  # RFC 9110 section 15.2: an older client knows no interim replies
+            request.interim = self._client.hint
         if self._turns is None:
             self._turns = Turns(self.hub, self._settle)
         self._turns.give(request, self._client)

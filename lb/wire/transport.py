@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from lb.balancing.backend import Backend
-from lb.exchange import BodyStream, ClientGone, Headers, Reply, Request
+from lb.exchange import BodyStream, ClientGone, Reply, Request
 from lb.wire.address import Address
 from lb.wire.connection import Stale
 from lb.wire.connections import Connections, Counters
@@ -42,16 +41,14 @@ class SocketTransport:
         lifetime_seconds: float = 600.0,
         ca_file: str | None = None,
         proxy: Proxy | None = None,
-        interim: Callable[[Request, int, Headers], None] | None = None,
     ) -> None:
         """`idle_seconds` is the limit for a backend that owes us a reply and sends nothing; `keep_seconds` stays below
-        the time after which Azure closes an unused connection; `interim` is told replies like 103.
+        the time after which Azure closes an unused connection.
 
         Raises `OSError` when `ca_file` cannot be used.
         """
         self.counters = Counters()
         self._credential = credential
-        self._interim = interim
         self._sweep = Sweep(clock, idle_seconds, keep_seconds, lifetime_seconds)
         self._dialer = Dialer(connect_seconds, backend_context(ca_file), proxy)
         self._pools: dict[str, Connections] = {}
@@ -67,7 +64,7 @@ class SocketTransport:
         while True:
             if connection is None:
                 connection = await pool.open()
-            waiter = connection.begin(request.method == "HEAD", self._listener(request))
+            waiter = connection.begin(request.method == "HEAD", request.interim)
             try:
                 write(connection, head, body, request.chunked)
                 return await waiter
@@ -99,6 +96,3 @@ class SocketTransport:
     def _pool(self, url: str) -> Connections:
         pool = self._pools[url] = Connections(Address.parse(url), self._dialer, self._sweep, self.counters)
         return pool
-
-    def _listener(self, request: Request) -> Callable[[int, Headers], None] | None:
-        return None if self._interim is None else functools.partial(self._interim, request)
