@@ -38,7 +38,9 @@ async def _look_closer(reply: Reply, judge: Judge, verdict: Verdict) -> Verdict:
 
 def told_headroom(attempt: Attempt, reply: Reply, now: float) -> None:
     """Note what a reply says of the limit that is left."""
-    attempt.health.told(headroom(reply.get), now)
+    health = attempt.health
+    if now >= health.headroom_due:
+        health.told(headroom(reply.get), now)
 
 
 def _body(body: bytes | BodyStream, route: Route, attempt: Attempt) -> bytes | BodyStream:

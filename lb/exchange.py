@@ -67,6 +67,10 @@ class Request:
         if not self.fields:
             self.fields = render(self.headers)
 
+    def forget_content(self) -> None:
+        """It will not be sent again: a stream that runs for minutes need not hold it."""
+        self.headers, self.fields, self.body = (), b"", b""
+
     @property
     def replayable(self) -> bool:
         """Can it be sent again?"""

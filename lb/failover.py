@@ -155,10 +155,6 @@ class Answering:
         failover.emit(Attempted(self._request.id, backend, attempt.deployment, target, self.attempts))
         verdict = await self._ask(attempt, target, names)
         now = failover.clock()
-        trial = attempt.trial
-        failover.pool.learn(now, attempt, verdict, self._failed)
-        if trial:
-            failover.wake()
         status = self.reply.status if self.reply is not None else None
         detail = "" if isinstance(verdict, Relay) else verdict.reason
         failover.emit(
@@ -173,6 +169,10 @@ class Answering:
                 detail,
             )
         )
+        trial = attempt.trial
+        failover.pool.learn(now, attempt, verdict, self._failed)
+        if trial:
+            failover.wake()
         return verdict
 
     async def _ask(self, attempt: Attempt, target: bytes, names: set[str]) -> Verdict:

@@ -61,6 +61,7 @@ class Gateway:
                     told.outcome = Outcome.EXHAUSTED
                     return
                 told.status = answer.status
+                request.forget_content()
                 await client.relay(answer, self._explanation(request, told))
                 told.outcome = Outcome.RELAYED
         finally:

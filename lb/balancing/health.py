@@ -11,6 +11,7 @@ MAX_EJECTION = 20.0
 """Seconds, for faults that show quickly (5xx, refused): longer leaves a recovered, paid-for backend idle."""
 MAX_SILENT_EJECTION = 120.0
 """Seconds, for silence: every probe of a silent backend costs a request the whole idle limit."""
+HEADROOM_SECONDS = 0.2
 TRIALS = 2
 """Requests that may go at once to a deployment whose cooldown ended, until one succeeds."""
 
@@ -29,6 +30,8 @@ class Breaker:
     probing: bool = False
     row: int = 0
     """Which row of strikes is being counted; a success begins the next."""
+    denied_until: float = 0.0
+    """Until then another worker is taken to be probing."""
 
     @property
     def open(self) -> bool:
@@ -37,7 +40,7 @@ class Breaker:
 
     def admits(self, now: float) -> bool:
         """May a request go through: closed, or the time for a probe has come and nobody is probing?"""
-        return not self.seconds or (now >= self.until and not self.probing)
+        return not self.seconds or (now >= self.until and not self.probing and now >= self.denied_until)
 
     def strike(self, now: float, started: float, *, silent: bool = False, final: bool = False) -> bool:
         """Count a fault of an attempt that began at `started`; True when it ejects.
@@ -79,6 +82,8 @@ class Site:
 
     backend: Backend
     breaker: Breaker = field(default_factory=Breaker)
+    key: bytes = b""
+    """Its name among workers (see `sharing`)."""
 
 
 @dataclass(slots=True, eq=False)
@@ -97,6 +102,10 @@ class Health:
     """The cooldown may have ended, but nothing has succeeded since."""
     trials: int = 0
     """Running attempts that were let through while returning."""
+    denied_until: float = 0.0
+    """Until then other workers are taken to run all trials."""
+    key: bytes = b""
+    """Its name among workers (see `sharing`)."""
     in_flight: int = 0
     credit: int = 0
     """How much traffic it is owed, in weights: grows while equals are picked instead (see `policy.take_turn`)."""
@@ -107,6 +116,8 @@ class Health:
     headroom: float | None = None
     """Share of its token or request limit that is left, as last told (advice only)."""
     headroom_at: float = 0.0
+    headroom_due: float = 0.0
+    """When it is worth reading again."""
 
     @property
     def backend(self) -> Backend:
@@ -115,11 +126,15 @@ class Health:
     def is_cooling(self, now: float) -> bool:
         return now < self.cooling_until
 
+    def is_tried(self, now: float) -> bool:
+        """Do as many as may try it while it returns, here or in other workers?"""
+        return self.trials >= TRIALS or now < self.denied_until
+
     def admits(self, now: float) -> bool:
         """May a request go here now?"""
         return (
             now >= self.cooling_until
-            and (not self.returning or self.trials < TRIALS)
+            and (not self.returning or not self.is_tried(now))
             and self.breaker.admits(now)
             and self.site.breaker.admits(now)
         )
@@ -128,7 +143,7 @@ class Health:
         """Is it held back only until one of its running trials tells?"""
         return (
             self.returning
-            and self.trials >= TRIALS
+            and self.is_tried(now)
             and now >= self.cooling_until
             and self.breaker.admits(now)
             and self.site.breaker.admits(now)
@@ -145,10 +160,11 @@ class Health:
 
     def is_open_to_risk(self, now: float) -> bool:
         """Do only ejections stand in the way?"""
-        return now >= self.cooling_until and (not self.returning or self.trials < TRIALS)
+        return now >= self.cooling_until and (not self.returning or not self.is_tried(now))
 
     def told(self, headroom: float | None, now: float) -> None:
-        """What a reply said of the limit that is left."""
+        """What a reply said of the limit that is left. It is read some times a second: it moves by the minute."""
+        self.headroom_due = now + HEADROOM_SECONDS
         if headroom is not None:
             self.headroom, self.headroom_at = headroom, now
 

@@ -69,7 +69,6 @@ async def test_a_poisonous_request_is_relayed_its_last_answer() -> None:
 @in_virtual_time
 async def test_poison_strikes_no_backend_that_serves_others_meanwhile() -> None:
     clock = asyncio.get_running_loop().time
-    poison = request(body=b"poison")
 
     def answer() -> object:
         is_poison = story.transport.sent[-1].body == b"poison"
@@ -85,7 +84,7 @@ async def test_poison_strikes_no_backend_that_serves_others_meanwhile() -> None:
     both = asyncio.create_task(normal())
     keep_b_busy = asyncio.create_task(_only(story, "b"))
     for _ in range(4):
-        assert (await story.ask(poison)).status == 500
+        assert (await story.ask(request(body=b"poison"))).status == 500
     await both
     keep_b_busy.cancel()
     await asyncio.gather(keep_b_busy, return_exceptions=True)

@@ -87,7 +87,7 @@ def test_how_a_request_ended_is_told_exactly_once(
 async def test_facts_are_told_in_the_order_in_which_they_happened() -> None:
     story = Story({"a": [throttled(7)], "b": [ok()]})
     await story.ask()
-    assert [type(fact) for fact in story.facts] == [Attempted, Cooled, Judged, Attempted, Judged, Finished]
+    assert [type(fact) for fact in story.facts] == [Attempted, Judged, Cooled, Attempted, Judged, Finished]
     story.clock.now += 8  # type: ignore[attr-defined]
     await story.ask()
     assert isinstance(story.facts[6], Restored)
