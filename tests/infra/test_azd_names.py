@@ -9,6 +9,15 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 AZURE = yaml.safe_load((ROOT / "azure.yaml").read_text())
 VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)(=[^}]*)?\}")
+CHAT_APPS = {
+    "OPENAI_HOST",
+    "AZURE_OPENAI_CUSTOM_URL",
+    "AZURE_OPENAI_CHATGPT_DEPLOYMENT",
+    "AZURE_OPENAI_CHATGPT_MODEL",
+    "AZURE_OPENAI_EMB_DEPLOYMENT",
+    "AZURE_OPENAI_EMB_MODEL_NAME",
+}
+"""Variables of azure-search-openai-demo, as its own parameter file has them."""
 FROM_AZD = re.compile(r"AZURE_(ENV_NAME|LOCATION|PRINCIPAL_ID|PRINCIPAL_TYPE)")
 
 
@@ -63,3 +72,19 @@ def test_a_second_provision_does_not_touch_the_running_app() -> None:
     """The app is in main.bicep only where an image is given, and azd gives none."""
     assert "module web 'web.bicep' = if (!empty(image))" in (ROOT / "infra" / "main.bicep").read_text()
     assert "image" not in json.loads((ROOT / "infra" / "main.parameters.json").read_text())["parameters"]
+
+
+def test_the_document_names_every_input_and_only_outputs_that_exist() -> None:
+    text = (ROOT / "docs" / "deploy.md").read_text()
+    assert [name for name in AZURE["pipeline"]["variables"] if f"`{name}`" not in text] == []
+    assert set(re.findall(r"azd env get-value (\w+)", text)) <= _outputs("main")
+    assert set(re.findall(r"azd env set (\w+)", text)) - set(AZURE["pipeline"]["variables"]) == CHAT_APPS
+
+
+def test_the_document_counts_the_deliberate_mistakes() -> None:
+    text = (ROOT / "docs" / "deploy.md").read_text()
+    for name in ("bicep", "terraform"):
+        checks = (ROOT / "infra" / "checks" / f"test_{name}.py").read_text()
+        table = checks[checks.index("MISTAKES = {") : checks.index("\n}\n")]
+        count = len(re.findall(r'^    ".+": \($|^    ".+": \(".+\),$', table, re.MULTILINE))
+        assert f"{count} deliberate mistakes" in text, (name, count)
