@@ -78,6 +78,9 @@ class Targets(dict[bytes, str]):
 
 
 class Renderer(Protocol):
+    def mark(self, worker: int) -> None:
+        """Every line from now on tells which worker speaks."""
+
     def line(
         self, level: str, text: str, fields: Mapping[str, object], error: BaseException | None = None
     ) -> bytes: ...
@@ -102,12 +105,18 @@ class JsonLines:
 
     def __init__(self, wall: Callable[[], float]) -> None:
         self._now = Clock(wall, lambda second: datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S."))
+        self._mark: dict[str, object] = {}
+        self._tail = ""
         self._targets = Targets()
         self._quoted = Known(lambda text: json_string(shortened(text)))
         self._url = Known(lambda url: json_string(loggable_url(url))[1:-1])
 
+    def mark(self, worker: int) -> None:
+        self._mark = {"worker": worker}
+        self._tail = f',"worker":{worker}'
+
     def line(self, level: str, text: str, fields: Mapping[str, object], error: BaseException | None = None) -> bytes:
-        entry = {"timestamp": self._now() + "Z", "level": level, "event": text} | dict(fields)
+        entry = {"timestamp": self._now() + "Z", "level": level, "event": text} | dict(fields) | self._mark
         if error is not None:
             entry["exception"] = "".join(traceback.format_exception(error))[-LONGEST:]
         try:
@@ -121,7 +130,7 @@ class JsonLines:
             f'{{"timestamp":"{self._now()}Z","level":"info",'
             f'"event":"Proxying to {self._url[event.backend.url]}{self._targets[event.target]}",'
             f'"request_id":{json_string(shortened(event.request_id))},"backend":{self._quoted[event.backend.name]},'
-            f'"attempt":{event.number}{self._deployment(event.deployment)}}}\n'
+            f'"attempt":{event.number}{self._deployment(event.deployment)}{self._tail}}}\n'
         ).encode()
 
     def judged(self, event: Judged) -> bytes:
@@ -134,7 +143,7 @@ class JsonLines:
             f'{{"timestamp":"{self._now()}Z","level":"{level}","event":{text},'
             f'"request_id":{json_string(shortened(event.request_id))},"backend":{self._quoted[event.backend.name]},'
             f'"attempt":{event.number},"ms":{int(event.seconds * 1000 + 0.5)},"verdict":{self._quoted[event.verdict]}'
-            f"{self._deployment(event.deployment)}{detail}}}\n"
+            f"{self._deployment(event.deployment)}{detail}{self._tail}}}\n"
         ).encode()
 
     def _deployment(self, deployment: str | None) -> str:
@@ -150,10 +159,14 @@ class ConsoleLines:
 
     def __init__(self, wall: Callable[[], float], colour: bool) -> None:
         self._now = Clock(wall, lambda second: datetime.fromtimestamp(second).strftime("%H:%M:%S."))
+        self._tail = ""
         self._targets = Targets()
         self._url = Known(loggable_url)
         self._dim, self._reset = ("\x1b[2m", "\x1b[0m") if colour else ("", "")
         self._label = Known(lambda level: f"{level:<7}" if not colour else _coloured(level))
+
+    def mark(self, worker: int) -> None:
+        self._tail = f"  worker={worker}"
 
     def line(self, level: str, text: str, fields: Mapping[str, object], error: BaseException | None = None) -> bytes:
         if error is not None:
@@ -176,7 +189,7 @@ class ConsoleLines:
 
     def _line(self, level: str, text: str, named: str) -> bytes:
         """From ready texts: nothing in them may need an escape."""
-        return f"{self._now()} {self._label[level]} {text}{self._dim}{named}{self._reset}\n".encode()
+        return f"{self._now()} {self._label[level]} {text}{self._dim}{named}{self._tail}{self._reset}\n".encode()
 
 
 def _coloured(level: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lb.telemetry.writer import ATOMIC_BYTES, Writer, _pieces
+from lb.telemetry.writer import ATOMIC_BYTES, Writer, _atomic
 
 
 def lost(count: int) -> bytes:
@@ -115,7 +115,7 @@ def test_a_terminal_or_pipe_made_non_blocking_by_others_is_waited_for(pipe: tupl
 
 def test_pieces_hold_whole_lines_and_fit_what_a_pipe_takes_at_once() -> None:
     lines = [b"z" * (n % 700) + b"\n" for n in range(500)] + [b"z" * 10_000 + b"\n", b"end\n"]
-    pieces = list(_pieces(lines, ATOMIC_BYTES))
+    pieces = list(_atomic(lines))
     assert b"".join(piece for piece, _ in pieces) == b"".join(lines)
     assert sum(count for _, count in pieces) == len(lines)
     assert all(len(piece) <= ATOMIC_BYTES or count == 1 for piece, count in pieces)
