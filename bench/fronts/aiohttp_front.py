@@ -21,7 +21,19 @@ from lb.lifecycle import listen
 from lb.telemetry.log import Logs
 
 DROPPED = frozenset(
-    "host connection keep-alive te trailer transfer-encoding upgrade content-length expect api-key authorization".split()
+    [
+        "host",
+        "connection",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "content-length",
+        "expect",
+        "api-key",
+        "authorization",
+    ]
 )
 
 

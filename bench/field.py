@@ -1,0 +1,100 @@
+"""Who takes part in a run, and the backends that they all stand in front of."""
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import trustme
+
+from bench import proxies
+from bench.children import Child, Cores
+from bench.proxies import Make
+
+USUAL = ("nginx", "envoy", "lb", "litellm", "portkey")
+VARIANTS = ("lb-quiet", "lb-tls", "aiohttp-front")
+"""Measured when asked for by name: log lines from warnings on, TLS to the backend, aiohttp's server as the front."""
+GATEWAYS = frozenset({"litellm", "portkey"})
+
+
+class Field:
+    """The proxies by name, in the order in which they are measured."""
+
+    def __init__(self, makes: dict[str, Make], missing: dict[str, str]) -> None:
+        self.makes = makes
+        self.missing = missing
+        self.names = list(makes)
+        self.gateways = GATEWAYS
+        self.backend_port = 0
+        self.tls_port = 0
+        self.certificate = Path()
+
+    @classmethod
+    def found(cls, a: argparse.Namespace) -> "Field":
+        """Those asked for, or all that are installed."""
+        wanted = a.only.split(",") if a.only else list(USUAL)
+        field = cls({}, {})
+        binaries = {
+            "nginx": (a.nginx, proxies.nginx),
+            "envoy": (a.envoy, proxies.envoy),
+            "litellm": (a.litellm, proxies.litellm),
+            "portkey": (a.portkey, proxies.portkey),
+        }
+        for name in wanted:
+            if name not in binaries:
+                field.makes[name] = field.own(name)
+            elif binaries[name][0]:
+                binary, make = binaries[name]
+                field.makes[name] = make(binary)
+            else:
+                field.missing[name] = f"not found; --{name} PATH names it"
+        field.names = list(field.makes)
+        return field
+
+    def own(self, name: str) -> Make:
+        """The balancer, plain or in one of its variants."""
+        if name == "lb-quiet":
+            return proxies.lb(proxies.own_command(), LB_LOG_LEVEL="warning")
+        if name == "lb-tls":
+            return self._tls
+        if name == "aiohttp-front":
+            return proxies.lb([sys.executable, "-m", "bench.fronts.aiohttp_front"])
+        if name == "lb":
+            return proxies.lb(proxies.own_command())
+        raise SystemExit(f"no proxy is called {name}: choose from {', '.join((*USUAL, *VARIANTS))}")
+
+    def _tls(self, work: Path, backend: int, port: int) -> proxies.Recipe:
+        url = f"https://127.0.0.1:{self.tls_port}"
+        make = proxies.lb(proxies.own_command(), BACKEND_1_URL=url, LB_CA_FILE=str(self.certificate))
+        return make(work, backend, port)
+
+    def plain_and_throttled(self) -> tuple[Make, Make]:
+        """Two backends each; the second balancer's preferred one is always throttled."""
+        two = {"BACKEND_2_URL": "http://127.0.0.1:{backend}", "BACKEND_2_APIKEY": "bench", "BACKEND_2_PRIORITY": "2"}
+        limited = {"BACKEND_1_URL": "http://127.0.0.1:{backend}/throttled"}
+        command = proxies.own_command()
+        return proxies.lb(command, **two), proxies.lb(command, **two, **limited)
+
+    @contextlib.contextmanager
+    def backends(self, cores: Cores, work: Path) -> Iterator[None]:
+        """The backend, and one behind TLS when it is wanted."""
+        command = [sys.executable, "-m", "bench.origin"]
+        with contextlib.ExitStack() as stack:
+            origin = stack.enter_context(Child(command, cores.rest, work / "origin.log", talks=True))
+            self.backend_port = int(origin.says.readline())
+            if "lb-tls" in self.names:
+                secure = [*command, "--tls", *self._certify(work)]
+                tls = stack.enter_context(Child(secure, cores.rest, work / "origin.log", talks=True))
+                self.tls_port = int(tls.says.readline())
+            yield
+
+    def _certify(self, work: Path) -> tuple[str, str]:
+        authority = trustme.CA()
+        certificate = authority.issue_cert("127.0.0.1")
+        self.certificate = work / "authority.pem"
+        authority.cert_pem.write_to_path(str(self.certificate))
+        chain, key = work / "origin.pem", work / "origin.key"
+        certificate.cert_chain_pems[0].write_to_path(str(chain))
+        certificate.private_key_pem.write_to_path(str(key))
+        return str(chain), str(key)

@@ -1,0 +1,108 @@
+"""What was measured, beside the bars of this project."""
+
+import statistics
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from bench.figures import Numbers
+
+Results = dict[str, list[Numbers]]
+"""By proxy: one set of figures for each repetition."""
+
+ROWS = {
+    "json": "JSON request, CPU us, saturated, 32 connections",
+    "json rate": "  requests a second",
+    "json busy": "  per cent of its core",
+    "paced": "JSON request, CPU us, same rate for all",
+    "paced p50": "  answered after, us, p50",
+    "paced p99": "  answered after, us, p99",
+    "event": "streamed event, CPU us, 400 streams",
+    "event rate": "  events a second",
+    "delay p50": "event delay, us, p50, 100 streams",
+    "delay p99": "event delay, us, p99, 100 streams",
+    "idle": "idle stream, KB of memory",
+    "without 429": "JSON request, CPU us, two backends, same rate",
+    "after 429": "  the same, meeting one 429 first",
+    "met 429": "  per cent that met one",
+    "failed": "requests that failed",
+}
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A ratio, or a figure of ours, and what it has to reach."""
+
+    name: str
+    of: tuple[str, str]
+    """Proxy, figure."""
+    by: tuple[str, str] | None
+    must: float
+    reach: float
+    at_least: bool = False
+
+    def values(self, results: Results) -> list[float]:
+        """One for each repetition, so that what disturbs the machine for a while disturbs both sides of a ratio."""
+        over = _values(results, *self.of)
+        under = _values(results, *self.by) if self.by else [1.0] * len(over)
+        return [a / b for a, b in zip(over, under, strict=False) if b]
+
+    def mark(self, value: float) -> str:
+        """How it did."""
+
+        def holds(bar: float) -> bool:
+            return value >= bar if self.at_least else value <= bar
+
+        return "reached" if holds(self.reach) else "pass" if holds(self.must) else "MISS"
+
+
+BARS = (
+    Bar("JSON request: lb / nginx", ("lb", "json"), ("nginx", "json"), 2.6, 1.6),
+    Bar("JSON request: lb / Envoy", ("lb", "json"), ("envoy", "json"), 1.2, 0.75),
+    Bar("streamed event: lb / nginx", ("lb", "event"), ("nginx", "event"), 1.4, 1.15),
+    Bar("event delay p50: lb / nginx", ("lb", "delay p50"), ("nginx", "delay p50"), 1.3, 1.1),
+    Bar("request after one 429 / plain", ("lb", "after 429"), ("lb", "without 429"), 2.2, 1.8),
+    Bar("KB of memory per idle stream", ("lb", "idle"), None, 27, 10),
+    Bar("idle stream's memory: lb / nginx", ("lb", "idle"), ("nginx", "idle"), 1.5, 1.0),
+    Bar("JSON request: LiteLLM / lb", ("litellm", "json"), ("lb", "json"), 150, 400, at_least=True),
+)
+
+
+def lines(results: Results) -> Iterator[str]:
+    """The whole table."""
+    names = list(results)
+    yield f"{'median (min..max)':50}" + "".join(f"{name:>24}" for name in names)
+    for figure, says in ROWS.items():
+        cells = [_values(results, name, figure) for name in names]
+        if any(cells):
+            yield f"{says:50}" + "".join(f"{_spread(cell):>24}" for cell in cells)
+    yield ""
+    yield f"{'ratio within each repetition':36}{'median (min..max)':>24}{'must':>9}{'reach':>9}  mark"
+    for bar in BARS:
+        values = bar.values(results)
+        sign = ">=" if bar.at_least else "<="
+        must, reach = f"{sign} {bar.must:g}", f"{sign} {bar.reach:g}"
+        mark = bar.mark(statistics.median(values)) if values else "not measured"
+        yield f"{bar.name:36}{_spread(values):>24}{must:>9}{reach:>9}  {mark}"
+    yield from _others(results)
+
+
+def _others(results: Results) -> Iterator[str]:
+    """What a request and an event cost beside ours, for those that have no bar."""
+    barred = {"lb", "nginx", "envoy", "litellm"}
+    for name in results:
+        for figure, says in (("json", "JSON request"), ("event", "streamed event")):
+            bar = Bar(f"{says}: {name} / lb", (name, figure), ("lb", figure), 0, 0)
+            if name not in barred and (values := bar.values(results)):
+                yield f"{bar.name:36}{_spread(values):>24}"
+
+
+def _values(results: Results, proxy: str, figure: str) -> list[float]:
+    return [numbers[figure] for numbers in results.get(proxy, []) if figure in numbers]
+
+
+def _spread(values: list[float]) -> str:
+    if not values:
+        return "-"
+    digits: Callable[[float], str] = lambda value: f"{value:.0f}" if value >= 100 else f"{value:.3g}"  # noqa: E731
+    middle = digits(statistics.median(values))
+    return middle if len(values) == 1 else f"{middle} ({digits(min(values))}..{digits(max(values))})"
