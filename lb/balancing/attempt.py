@@ -21,6 +21,11 @@ class Attempt:
     released: bool = False
 
     @property
+    def bound(self) -> bool:
+        """Does it hold what only so many may?"""
+        return self.trial or self.probes_cell or self.probes_site
+
+    @property
     def backend(self) -> Backend:
         return self.health.site.backend
 

@@ -12,7 +12,9 @@ from lb.balancing.attempt import Attempt
 from lb.balancing.backend import Backend
 from lb.balancing.health import Health
 from lb.balancing.learning import Learning
+from lb.balancing.peers import Peers
 from lb.balancing.policy import Policy, least_loaded, take_turn
+from lb.balancing.sharing import Sharing
 from lb.balancing.snapshot import Row, rows
 from lb.balancing.table import Table
 from lb.balancing.transitions import Tell
@@ -32,12 +34,16 @@ class Pool:
         *,
         policy: Policy = least_loaded,
         rng: random.Random | None = None,
+        peers: Peers | None = None,
     ) -> None:
         self._rng = rng or random.Random()  # noqa: S311 - a share of traffic is no secret
         self._learning = Learning(tell)
         self._next_return = math.inf
         """The first cooldown ends no earlier than this."""
         self._table = Table()
+        self._sharing = Sharing(peers, self._table, self.expire) if peers is not None else None
+        if self._sharing is not None:
+            self._table.born = self._sharing.born
         self._cooling: set[Health] = set()
         self.replace(backends, policy)
 
@@ -63,6 +69,28 @@ class Pool:
         """A permit for the best backend not yet in `tried`, or None. Lowest priority number first, then the policy."""
         if now >= self._next_return:
             self.expire(now)
+        if self._sharing is not None:
+            return self._begin_among_peers(now, deployment, tried, request_id, self._sharing)
+        chosen = self._choose(now, deployment, tried)
+        return None if chosen is None else self._permit(now, chosen, request_id)
+
+    def _begin_among_peers(
+        self, now: float, deployment: str | None, tried: set[str], request_id: str, sharing: Sharing
+    ) -> Attempt | None:
+        """As `begin`, with what other workers know, and within what all of them together may do."""
+        sharing.hear(now)
+        while (chosen := self._choose(now, deployment, tried)) is not None:
+            risky = not chosen.admits(now)
+            attempt = self._permit(now, chosen, request_id)
+            if not attempt.bound:
+                return attempt
+            # Who had the right before may have learned something just before it gave the right back.
+            if sharing.enter(now, attempt, risky=risky) and not sharing.hear(now):
+                return attempt
+            self.release(attempt)
+        return None
+
+    def _choose(self, now: float, deployment: str | None, tried: set[str]) -> Health | None:
         candidates = self._candidates(now, deployment, tried)
         if len(candidates) > 1:
             chosen = self._policy(candidates, now, self._rng)
@@ -70,11 +98,8 @@ class Pool:
         elif candidates:
             chosen = candidates[0]
         else:
-            risk = self._at_risk(now, deployment, tried)
-            if risk is None:
-                return None
-            chosen = risk
-        return self._permit(now, chosen, request_id)
+            return self._at_risk(now, deployment, tried)
+        return chosen
 
     def _candidates(self, now: float, deployment: str | None, tried: set[str]) -> list[Health]:
         """Everybody of the lowest priority number that is available."""
@@ -120,14 +145,22 @@ class Pool:
 
     def learn(self, now: float, attempt: Attempt, verdict: Verdict, earlier: Sequence[Attempt] = ()) -> None:
         """Take in what came of an attempt. `earlier` are this request's attempts that drew a 5xx before."""
+        if self._sharing is not None:
+            self._sharing.hear(now)
         self._learning.learn(now, attempt, verdict, earlier)
         if attempt.health.cooling:
             self._cooling.add(attempt.health)
             self._next_return = min(self._next_return, attempt.health.cooling_until)
+        if self._sharing is not None:
+            self._sharing.say(now, attempt.health)
+            for before in earlier:
+                self._sharing.say(now, before.health)
         self._settle(attempt)
 
     def _settle(self, attempt: Attempt) -> None:
         """Give back what only one attempt may hold while nothing is known yet."""
+        if self._sharing is not None and attempt.bound:
+            self._sharing.leave(attempt)
         if attempt.trial:
             attempt.trial = False
             attempt.health.trials -= 1
@@ -183,6 +216,19 @@ class Pool:
             if health in self._table:
                 self._learning.returned(health)
         self._next_return = min((health.cooling_until for health in self._cooling), default=math.inf)
+
+    def hear(self, now: float) -> None:
+        """Another worker rang: adopt what it said."""
+        if self._sharing is not None:
+            self._sharing.rung()
+            self._sharing.hear(now)
+
+    def tick(self, now: float) -> None:
+        """What is due now and then, whether or not requests come."""
+        self.expire(now)
+        if self._sharing is not None:
+            self._sharing.hear(now)
+            self._sharing.say_all(now)
 
     def snapshot(self, now: float) -> list[Row]:
         """The table as it stands, by priority and name."""

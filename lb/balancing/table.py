@@ -1,6 +1,6 @@
 """The health table: one line for each (backend, deployment) that was asked for, within a bound."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from lb.balancing.backend import Backend
 from lb.balancing.health import Health, Site
@@ -13,6 +13,8 @@ class Table:
     """Who serves a deployment, and what is believed of them."""
 
     def __init__(self) -> None:
+        self.born: Callable[[Health], None] | None = None
+        """Told of every new line."""
         self._sites: dict[str, Site] = {}
         self._cells: dict[tuple[str, str | None], Health] = {}
         self._lanes: dict[str | None, list[Health]] = {}
@@ -64,6 +66,8 @@ class Table:
                 cell = self._cells.get(key)
                 if cell is None:
                     cell = self._cells[key] = Health(site, key[1])
+                    if self.born is not None:
+                        self.born(cell)
                 yield cell
 
     def _forget(self) -> None:

@@ -1,0 +1,1 @@
+"""HOW do workers agree? Memory, locks and pipes that a family of forked processes has in common."""
