@@ -9,6 +9,7 @@ from typing import Any
 
 from lb.admin.server import AdminServer
 from lb.admin.status import document
+from lb.balancing.peers import Peers
 from lb.balancing.policy import POLICIES
 from lb.balancing.pool import Pool
 from lb.balancing.verdict import Judge
@@ -29,14 +30,17 @@ from lb.wire.tunnel import Proxy
 wall = time.time  # noqa: TID251 - the one wall clock: dates in log lines and tokens
 clock = time.monotonic  # noqa: TID251 - the one clock for deadlines; system-wide, so that workers can share them
 
-EXPIRE_SECONDS = 0.25
+TICK_SECONDS = 0.25
 """How often ended cooldowns are told about when no request comes to notice them."""
 
 
 class App:
-    """Everything that serves traffic in one process, put together from a configuration."""
+    """Everything that serves traffic in one process, put together from a configuration.
 
-    def __init__(self, config: Config, logs: Logs) -> None:
+    `peers` are the other workers, where there are any; their operator listener is the office's.
+    """
+
+    def __init__(self, config: Config, logs: Logs, peers: Peers | None = None) -> None:
         self.config = config
         self.started = clock()
         # Observers first: everything below tells them.
@@ -48,6 +52,7 @@ class App:
             self.emit,
             policy=POLICIES[config.policy],
             rng=random.Random(),  # noqa: S311 - a share of traffic is no secret
+            peers=peers,
         )
         # The way out.
         self.credentials = Credentials(wall, clock, default_azure(config.platform.azure_client_id))
@@ -71,7 +76,7 @@ class App:
 
         # The way in comes last: nothing may arrive before everything stands.
         self.server = Server(self.gateway, report, _limits(config))
-        self.admin = AdminServer(self)
+        self.admin = AdminServer(self.overview) if peers is None else None
         self._ticker: asyncio.TimerHandle | None = None
 
     def emit(self, event: Event) -> None:
@@ -81,9 +86,15 @@ class App:
 
     async def start(self, sock: socket.socket) -> None:
         """Take requests from a bound socket. Raises OSError when the operator listener's address is taken."""
-        await self.admin.start(self.config.admin.host, self.config.admin.port)
+        if self.admin is not None:
+            await self.admin.start(self.config.admin.host, self.config.admin.port)
         await self.server.start(sock=sock)
         self._tick()
+
+    def heard(self) -> None:
+        """Another worker rang: it learned something, or gave back what others wait for."""
+        self.pool.hear(clock())
+        self.failover.wake()
 
     def reload(self, config: Config) -> None:
         """Swap the configuration under running requests: what is believed of a backend that stays is kept."""
@@ -110,7 +121,8 @@ class App:
         """Let go of everything."""
         if self._ticker is not None:
             self._ticker.cancel()
-        await self.admin.close()
+        if self.admin is not None:
+            await self.admin.close()
         self.transport.close()
         await self.callers.close()
         await self.credentials.close()
@@ -128,9 +140,13 @@ class App:
             rows=self.pool.snapshot(now),
         )
 
+    async def overview(self) -> dict[str, Any]:
+        """As `status`, in the form that the operator listener asks for."""
+        return self.status()
+
     def _tick(self) -> None:
-        self.pool.expire(clock())
-        self._ticker = asyncio.get_running_loop().call_later(EXPIRE_SECONDS, self._tick)
+        self.pool.tick(clock())
+        self._ticker = asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)
 
     def _transport(self, config: Config) -> SocketTransport:
         return SocketTransport(

@@ -1,23 +1,26 @@
-"""The life of the process: start, signals, reload, drain, exit code."""
+"""The life of the process: start, signals, reload, drain, exit code. With several workers `workers` takes over."""
 
 import asyncio
-import errno
 import signal
 import socket
-from collections.abc import Callable
 
 import uvloop
 
 from lb.app import App, wall
-from lb.config import Config, ConfigProblems, FileSignature, Loaded, restart_needed
+from lb.config import FileSignature, Loaded
+from lb.listening import address_of, cannot_listen, listen
+from lb.rereading import Load, names, read_again
 from lb.telemetry.log import Logs
+from lb.workers import Supervisor
 
 WATCH_SECONDS = 1.0
 """How often the configuration file is looked at; a change counts once two looks agree on it."""
-BACKLOG = 4096
 CANNOT_START = 1
 
-Load = Callable[[], Loaded]
+OPEN = (
+    "Open to strangers: whoever reaches this address spends the quota of every backend. Set LB_CLIENT_KEYS or "
+    "LB_ENTRA_TENANT_ID and LB_ENTRA_ALLOWED, or listen on 127.0.0.1"
+)
 
 
 def run(loaded: Loaded, load: Load) -> int:
@@ -41,41 +44,20 @@ def _run(loaded: Loaded, load: Load, logs: Logs) -> int:
         return CANNOT_START
     if config.open_to_strangers:
         logs.say("warning", OPEN, host=config.listen.host)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(Life(loaded, load, logs, sock).live())
-
-
-OPEN = (
-    "Open to strangers: whoever reaches this address spends the quota of every backend. Set LB_CLIENT_KEYS or "
-    "LB_ENTRA_TENANT_ID and LB_ENTRA_ALLOWED, or listen on 127.0.0.1"
-)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises OSError."""
-    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    if config.workers == 1:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(Life(loaded, load, logs, sock).live())
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6 and host == "::":
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        sock.bind(address)
-        sock.listen(BACKLOG)
-        sock.setblocking(False)
-    except OSError:
-        sock.close()
-        raise
-    return sock
+        admin = listen(config.admin.host, config.admin.port)
+    except OSError as problem:
+        return _no_admin(loaded, logs, problem)
+    return Supervisor(loaded, load, logs, sock, admin).run()
 
 
-def cannot_listen(host: str, port: int, problem: OSError) -> str:
-    """Why, in the operator's words."""
-    reasons = {
-        errno.EADDRINUSE: "another program listens there already",
-        errno.EACCES: "ports below 1024 need more rights than this process has",
-        errno.EADDRNOTAVAIL: "this machine does not have that address",
-    }
-    return f"cannot listen on {host} port {port}: {reasons.get(problem.errno or 0, problem.strerror or str(problem))}"
+def _no_admin(loaded: Loaded, logs: Logs, problem: OSError) -> int:
+    admin = loaded.config.admin
+    logs.say("error", f"LB_ADMIN_HOST, LB_ADMIN_PORT: {cannot_listen(admin.host, admin.port, problem)}")
+    return CANNOT_START
 
 
 class Life:
@@ -96,10 +78,8 @@ class Life:
         try:
             await app.start(self._sock)
         except OSError as problem:
-            admin = self._loaded.config.admin
-            self._logs.say("error", f"LB_ADMIN_HOST, LB_ADMIN_PORT: {cannot_listen(admin.host, admin.port, problem)}")
             await app.close()
-            return CANNOT_START
+            return _no_admin(self._loaded, self._logs, problem)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self.reload, app)
@@ -115,18 +95,12 @@ class Life:
 
     def reload(self, app: App) -> None:
         """Read the configuration again; a bad one is refused with a line for each problem, and nothing changes."""
-        try:
-            loaded = self._load()
-        except ConfigProblems as problems:
-            for line in problems.problems:
-                self._logs.say("error", f"Configuration not reloaded: {line}")
-            return
-        for line in restart_needed(app.config, loaded.config):
-            self._logs.say("warning", line)
-        for warning in loaded.warnings:
-            self._logs.say("warning", warning)
-        app.reload(loaded.config)
-        self._logs.say("info", "Configuration reloaded", backends=_names(loaded.config))
+        if self._signature is not None:
+            self._signature.note()
+        loaded = read_again(self._load, app.config, self._logs)
+        if loaded is not None:
+            app.reload(loaded.config)
+            self._logs.say("info", "Configuration reloaded", backends=names(loaded.config))
 
     async def _watch(self, app: App) -> None:
         """Reload when the file has changed."""
@@ -136,14 +110,6 @@ class Life:
                 self.reload(app)
 
     def _say_started(self, app: App) -> None:
-        host, port = self._sock.getsockname()[:2]
-        self._logs.say(
-            "info",
-            f"Listening on http://{f'[{host}]' if ':' in host else host}:{port}",
-            admin=f"http://{app.config.admin.host}:{app.admin.port}",
-            backends=_names(app.config),
-        )
-
-
-def _names(config: Config) -> list[str]:
-    return [f"{backend.name} {backend.url}" for backend in config.domain_backends()]
+        host = app.config.admin.host
+        admin = f"http://{f'[{host}]' if ':' in host else host}:{app.admin.port if app.admin else 0}"
+        self._logs.say("info", f"Listening on {address_of(self._sock)}", admin=admin, backends=names(app.config))

@@ -1,5 +1,7 @@
 """The operator listener."""
 
+import socket
+
 import orjson
 from aiohttp import web
 
@@ -20,7 +22,14 @@ class AdminServer:
     async def start(self, host: str, port: int) -> None:
         """Listen. Raises OSError when the address is taken."""
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port)
+        await self._listen(web.TCPSite(self._runner, host, port))
+
+    async def start_on(self, sock: socket.socket) -> None:
+        """Listen on a bound socket."""
+        await self._runner.setup()
+        await self._listen(web.SockSite(self._runner, sock))
+
+    async def _listen(self, site: web.BaseSite) -> None:
         await site.start()
         self.port = self._runner.addresses[0][1]
 
@@ -29,7 +38,7 @@ class AdminServer:
         await self._runner.cleanup()
 
     async def _status(self, request: web.Request) -> web.Response:
-        body = orjson.dumps(self._overview.status(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        body = orjson.dumps(await self._overview(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
         return web.Response(body=body, content_type="application/json", headers={"cache-control": "no-store"})
 
     async def _healthz(self, request: web.Request) -> web.Response:

@@ -1,7 +1,7 @@
 """`/status`: the health table and the totals as JSON, with a versioned schema (docs/status.md)."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
 
 from lb.balancing.snapshot import Row
 
@@ -9,11 +9,8 @@ SCHEMA = 1
 """Raised when a field changes its meaning or goes; new fields may come at any time."""
 
 
-class Overview(Protocol):
-    """What the admin listener shows; the composition root gives it."""
-
-    def status(self) -> dict[str, Any]:
-        """The document that `/status` answers with."""
+Overview = Callable[[], Awaitable[dict[str, Any]]]
+"""Gives the document that `/status` answers with: of this process, or of all workers together."""
 
 
 def document(

@@ -43,6 +43,10 @@ class FileSignature:
         self._known = signature(path)
         self._candidate: bytes | None = None
 
+    def note(self) -> None:
+        """What it holds now is about to be read anyway, so it is nothing new."""
+        self._known = signature(self.path)
+
     def changed(self) -> bool:
         """Is there new content that has settled?"""
         found = signature(self.path)
