@@ -169,9 +169,9 @@ class Answering:
                 detail,
             )
         )
-        trial = attempt.trial
+        awaited = _is_awaited(attempt)
         failover.pool.learn(now, attempt, verdict, self._failed)
-        if trial:
+        if awaited:
             failover.wake()
         return verdict
 
@@ -282,7 +282,12 @@ class Answering:
         self._drop()
         self._forget_last()
         for attempt in self._held:
-            trial = attempt.trial
+            awaited = _is_awaited(attempt)
             self._failover.pool.release(attempt)
-            if trial:
+            if awaited:
                 self._failover.wake()
+
+
+def _is_awaited(attempt: Attempt) -> bool:
+    """May others wait for what it tells?"""
+    return attempt.trial or attempt.probes_cell or attempt.probes_site

@@ -11,6 +11,8 @@ MAX_EJECTION = 20.0
 """Seconds, for faults that show quickly (5xx, refused): longer leaves a recovered, paid-for backend idle."""
 MAX_SILENT_EJECTION = 120.0
 """Seconds, for silence: every probe of a silent backend costs a request the whole idle limit."""
+PROBE_WAIT = 5.0
+"""Seconds for which others wait for what a probe of a silent backend tells."""
 HEADROOM_SECONDS = 0.2
 TRIALS = 2
 """Requests that may go at once to a deployment whose cooldown ended, until one succeeds."""
@@ -28,6 +30,7 @@ class Breaker:
     silent: bool = False
     misconfigured: bool = False
     probing: bool = False
+    probing_since: float = 0.0
     row: int = 0
     """Which row of strikes is being counted; a success begins the next."""
     denied_until: float = 0.0
@@ -151,7 +154,7 @@ class Health:
 
     def ejected_until(self) -> float | None:
         """When the ejection that stands in the way ends; None when none does."""
-        ends = [breaker.until for breaker in (self.breaker, self.site.breaker) if breaker.open]
+        ends = [breaker.until for breaker in self._breakers if breaker.open]
         return max(ends) if ends else None
 
     def back_at(self) -> float:
@@ -162,6 +165,25 @@ class Health:
         """Do only ejections stand in the way?"""
         return now >= self.cooling_until and (not self.returning or not self.is_tried(now))
 
+    def is_probed(self, now: float) -> bool:
+        """Is a request finding out already whether its ejection is over, here or in another worker?"""
+        return any(breaker.open and (breaker.probing or now < breaker.denied_until) for breaker in self._breakers)
+
+    def awaits_probe(self, now: float) -> bool:
+        """Silent for some time, but is a request on its way that may soon be answered?"""
+        return (
+            self.silent
+            and self.is_open_to_risk(now)
+            and any(
+                breaker.open and breaker.probing and now < breaker.probing_since + PROBE_WAIT
+                for breaker in self._breakers
+            )
+        )
+
+    @property
+    def _breakers(self) -> tuple[Breaker, Breaker]:
+        return self.breaker, self.site.breaker
+
     def told(self, headroom: float | None, now: float) -> None:
         """What a reply said of the limit that is left. It is read some times a second: it moves by the minute."""
         self.headroom_due = now + HEADROOM_SECONDS
@@ -170,7 +192,7 @@ class Health:
 
     @property
     def silent(self) -> bool:
-        return any(breaker.open and breaker.silent for breaker in (self.breaker, self.site.breaker))
+        return any(breaker.open and breaker.silent for breaker in self._breakers)
 
     @property
     def misconfigured(self) -> bool:

@@ -80,7 +80,7 @@ class Pool:
         """As `begin`, with what other workers know, and within what all of them together may do."""
         sharing.hear(now)
         while (chosen := self._choose(now, deployment, tried)) is not None:
-            risky = not chosen.admits(now)
+            risky = not (chosen.admits(now) or (chosen.silent and self._throttled(now, deployment)))
             attempt = self._permit(now, chosen, request_id)
             if not attempt.bound:
                 return attempt
@@ -115,21 +115,24 @@ class Pool:
     def _at_risk(self, now: float, deployment: str | None, tried: set[str]) -> Health | None:
         """When only ejections stand in the way, the one that ends soonest is tried: no self-made outage.
 
-        A silent backend would hold the request for the whole idle limit, so it is tried only when nobody is throttled:
-        a 429 with the wait serves the client better.
+        A silent backend would hold the request for the whole idle limit. With others throttled, a 429 with the wait
+        serves the client better, so only one request at a time finds out whether there is capacity after all.
         """
         lane = self._table.lane(deployment)
-        throttled = any(health.is_cooling(now) or health.awaits_trial(now) for health in lane)
+        throttled = self._throttled(now, deployment)
         open_to_risk = [
             health
             for health in lane
             if health.site.backend.name not in tried
             and health.is_open_to_risk(now)
-            and not (throttled and (health.silent or health.misconfigured))
+            and not (throttled and (health.misconfigured or (health.silent and health.is_probed(now))))
         ]
         if not open_to_risk:
             return None
         return min(open_to_risk, key=lambda health: (health.misconfigured, health.ejected_until() or 0.0))
+
+    def _throttled(self, now: float, deployment: str | None) -> bool:
+        return any(h.is_cooling(now) or h.awaits_trial(now) for h in self._table.lane(deployment))
 
     def _permit(self, now: float, health: Health, request_id: str) -> Attempt:
         health.in_flight += 1
@@ -139,8 +142,10 @@ class Pool:
             health.trials += 1
         if health.breaker.open and not health.breaker.probing:
             attempt.probes_cell = health.breaker.probing = True
+            health.breaker.probing_since = now
         if health.site.breaker.open and not health.site.breaker.probing:
             attempt.probes_site = health.site.breaker.probing = True
+            health.site.breaker.probing_since = now
         return attempt
 
     def learn(self, now: float, attempt: Attempt, verdict: Verdict, earlier: Sequence[Attempt] = ()) -> None:
@@ -190,8 +195,11 @@ class Pool:
         )
 
     def awaits_trial(self, now: float, deployment: str | None, tried: set[str]) -> bool:
-        """Is somebody held back only until a running trial tells?"""
-        return any(h.site.backend.name not in tried and h.awaits_trial(now) for h in self._table.lane(deployment))
+        """Is somebody held back only until a running trial, or the probe of a silent backend, tells?"""
+        return any(
+            h.site.backend.name not in tried and (h.awaits_trial(now) or h.awaits_probe(now))
+            for h in self._table.lane(deployment)
+        )
 
     def soonest(self, now: float, deployment: str | None) -> float | None:
         """Seconds until the first of those that cool is back, among those who may serve this deployment.

@@ -158,12 +158,42 @@ def test_a_success_during_an_ejection_ends_it() -> None:
     assert bench.pick() == "a"
 
 
-def test_with_others_throttled_a_quickly_failing_backend_is_tried_and_a_silent_one_is_not() -> None:
-    for fault, picked in ((FAULT, "a"), (REFUSED, "a"), (SILENCE, None), (NO_KEY, None)):
+def test_with_others_throttled_the_ejected_are_tried_and_a_misconfigured_one_is_not() -> None:
+    for fault, picked in ((FAULT, "a"), (REFUSED, "a"), (SILENCE, "a"), (NO_KEY, None)):
         bench = Bench("a b")
         bench.meet("a", fault, *([fault] * 2 if fault is not NO_KEY else []))
         bench.meet("b", asks(30))
         assert bench.pick() == picked
+
+
+def test_with_others_throttled_one_request_at_a_time_tries_a_silent_backend() -> None:
+    bench = Bench("a b")
+    bench.meet("a", SILENCE, SILENCE, SILENCE)
+    bench.meet("b", asks(30))
+    probe = bench.begin()
+    assert probe is not None
+    assert (probe.backend.name, bench.pick()) == ("a", None)
+    bench.end(probe, SILENCE)
+    assert bench.facts()[-1] == ("Cooled", "b", 30.0)  # the ejection is not prolonged by what it was known for
+    assert bench.pick() == "a"
+    bench.succeed("a")
+    assert bench.facts() == [("Restored", "a", 0.0)]
+    assert [bench.take("a").backend.name for _ in range(3)] == ["a", "a", "a"]
+
+
+def test_others_wait_a_short_while_for_what_the_probe_of_a_silent_backend_tells() -> None:
+    bench = Bench("a b")
+    bench.meet("a", SILENCE, SILENCE, SILENCE)
+    bench.meet("b", asks(30))
+    assert not bench.pool.awaits_trial(bench.now, "chat", set())
+    probe = bench.begin()
+    bench.now += 4.9
+    assert bench.pool.awaits_trial(bench.now, "chat", set())
+    assert not bench.pool.awaits_trial(bench.now, "chat", {"a"})
+    bench.now += 0.2
+    assert not bench.pool.awaits_trial(bench.now, "chat", set())
+    assert probe is not None
+    bench.end(probe, SILENCE)
 
 
 def test_a_silent_backend_is_tried_again_once_nobody_is_throttled_any_more() -> None:
