@@ -114,6 +114,8 @@ class Reply(Protocol):
     reason: bytes
     headers: Headers
     """All fields as received, hop-by-hop ones included."""
+    raw: bytes
+    """The head as received, from its status line to its blank line, where it is one of HTTP/1.1; else empty."""
     length: int | None
     """Body length in bytes where the head tells it (0 for HEAD, 204 and 304), else None."""
 

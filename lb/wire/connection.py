@@ -178,7 +178,7 @@ class Connection(asyncio.Protocol):
             self.upload.stop()
             self.upload = None
             self._cut = True
-        self._reply = BackendReply(self, reader.status, reader.reason, reader.headers, reader.length)
+        self._reply = BackendReply(self, reader.status, reader.reason, reader.headers, reader.length, reader.raw)
         waiter.set_result(self._reply)
 
     def _end(self, reader: ReplyReader) -> None:

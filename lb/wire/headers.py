@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final
 
-from lb.exchange import Headers
+from lb.exchange import Headers, Reply
 
 NOTE: Final = 1
 """The field's first value is needed here."""
@@ -114,11 +114,20 @@ def own_head(status: int, headers: Headers, length: int, connection: bytes) -> b
     return b"%b\r\n%bContent-Length: %d\r\n%b\r\n" % (line, fields, length, connection)
 
 
-def reply_head(status: int, reason: bytes, headers: Headers, sized: bool, tail: bytes) -> bytes:
+def reply_head(reply: Reply, sized: bool, tail: bytes) -> bytes:
     """A backend's reply head as the client gets it: its fields in their order and spelling, less hop-by-hop ones.
 
     Its Content-Length goes on where `sized`. `tail` is what we add, rendered: our own fields, framing, Connection.
     """
+    rules = REPLY_RULES
+    special = [rule for name, _ in reply.headers if (rule := rules[name]) is not None]
+    if reply.raw and (not special or (sized and len(special) == 1 and special[0][1] & LENGTH)):
+        return reply.raw[:-2] + tail  # everything goes on, as nearly always: 0.6 us instead of 3.5
+    return filtered_head(reply.status, reply.reason, reply.headers, sized, tail)
+
+
+def filtered_head(status: int, reason: bytes, headers: Headers, sized: bool, tail: bytes) -> bytes:
+    """The same, field by field."""
     lines = [b"HTTP/1.1 %d %b" % (status, reason)]
     connection: list[bytes] = []
     rules = REPLY_RULES

@@ -5,7 +5,7 @@ import socket
 import struct
 
 from lb.exchange import BackendFailed, ClientGone, Headers, Reply
-from lb.wire.headers import own_head, phrase, reply_head
+from lb.wire.headers import filtered_head, own_head, phrase, reply_head
 
 _BODILESS = frozenset((204, 304))  # RFC 9110 section 6.4.1
 _CONTINUE = 100
@@ -50,7 +50,7 @@ class WaitingClient:
         """Pass an interim reply on (RFC 9110 section 15.2), but for 100: what the client expects, we have sent. A reply
         that another backend then gives in its place does no harm: a hint promises nothing."""
         if status != _CONTINUE and not (self.begun or self.gone):
-            self._write(reply_head(status, phrase(status), headers, False, b"\r\n"))
+            self._write(filtered_head(status, phrase(status), headers, False, b"\r\n"))
 
     async def relay(self, reply: Reply, extra: Headers) -> None:
         """Send the reply's head with `extra` fields, then its body as it arrives, to its end."""
@@ -140,7 +140,7 @@ class WaitingClient:
                 self.keep = False
         added = b"".join([b"%b: %b\r\n" % pair for pair in extra])
         tail = b"%b%b%b\r\n" % (added, framing, self._connection())
-        return reply_head(status, reply.reason, reply.headers, sized, tail)
+        return reply_head(reply, sized, tail)
 
     def _connection(self) -> bytes:
         if not self.keep:

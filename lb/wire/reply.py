@@ -32,9 +32,12 @@ class BackendReply:
     """
 
     __slots__ = ("_failure", "_held", "_held_bytes", "_overfull", "_paused", "_seen", "_source", "_waiter", "ended",
-                 "headers", "length", "reason", "status")  # fmt: skip
+                 "headers", "length", "raw", "reason", "status")  # fmt: skip
 
-    def __init__(self, source: Source, status: int, reason: bytes, headers: Headers, length: int | None) -> None:
+    def __init__(
+        self, source: Source, status: int, reason: bytes, headers: Headers, length: int | None, raw: bytes = b""
+    ) -> None:
+        self.raw = raw
         self.status = status
         self.reason = reason
         self.headers = headers

@@ -28,8 +28,8 @@ class ReplyReader:
 
     __slots__ = (
         "_barren", "_bodiless", "_chunked", "_fields", "_interim", "_left", "_old", "_parser", "_partial", "_pieces",
-        "_size", "_whole", "clean", "done", "ended", "fault", "headers", "length", "on_body", "persistent", "reason",
-        "status",
+        "_size", "_whole", "clean", "done", "ended", "fault", "headers", "length", "on_body", "persistent", "raw",
+        "reason", "status",
     )  # fmt: skip
 
     def __init__(self, bodiless: bool = False, interim: Interim | None = None) -> None:
@@ -37,6 +37,8 @@ class ReplyReader:
         self.status = 0
         """0 until the final head is there."""
         self.reason = b""
+        self.raw = b""
+        """The final head as it came, if it is of HTTP/1.1."""
         self.headers: list[tuple[bytes, bytes]] = []
         self.length: int | None = None
         self.persistent = False
@@ -123,9 +125,11 @@ class ReplyReader:
             if self._size > HEAD_LIMIT:
                 self._wrong(f"its head is larger than {HEAD_LIMIT} bytes")
                 return b""
-            self._parse(data[:end])
+            head = data[:end]
+            self._parse(head)
             data = data[end:]
             if self.status:
+                self.raw = b"" if self._old else head
                 return self._begin_body(data)
         return b""
 

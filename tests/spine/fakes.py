@@ -34,6 +34,7 @@ class FakeReply:
     def __init__(self, status: int = 200, headers: Sequence[tuple[str, str]] = (), body: Sequence[Piece] = ()) -> None:
         self.status = status
         self.reason = b"Whatever"
+        self.raw = b""
         self.headers: Headers = tuple((name.encode(), value.encode()) for name, value in headers)
         self.length: int | None = None
         self._pieces = list(body)

@@ -24,6 +24,7 @@ class ScriptedReply:
     ) -> None:
         self.status = status
         self.reason = b"OK"
+        self.raw = b""
         self.headers = headers if length is None else (*headers, (b"Content-Length", b"%d" % length))
         self.length = length
         self.ended = ended

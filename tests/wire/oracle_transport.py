@@ -19,6 +19,7 @@ class OracleReply:
         self._held: list[bytes] = []
         self.status = response.status
         self.reason = (response.reason or "").encode("latin-1")
+        self.raw = b""
         self.headers: Headers = response.raw_headers
         length = self.get(b"content-length")
         bodiless = method == "HEAD" or self.status in (204, 304)

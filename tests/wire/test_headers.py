@@ -2,7 +2,7 @@
 
 import pytest
 
-from lb.wire.headers import CONNECTION, DROP, NOTE, REPLY_RULES, REQUEST_RULES, SINGLE, named_by, reply_head
+from lb.wire.headers import CONNECTION, DROP, NOTE, REPLY_RULES, REQUEST_RULES, SINGLE, filtered_head, named_by
 
 
 @pytest.mark.parametrize(
@@ -49,5 +49,5 @@ def test_connection_names_are_read_from_all_its_lines() -> None:
 
 
 def test_a_reply_cannot_name_its_length_away() -> None:
-    head = reply_head(200, b"OK", [(b"Connection", b"Content-Length"), (b"Content-Length", b"3")], True, b"\r\n")
+    head = filtered_head(200, b"OK", [(b"Connection", b"Content-Length"), (b"Content-Length", b"3")], True, b"\r\n")
     assert head == b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
