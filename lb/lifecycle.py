@@ -8,7 +8,7 @@ import uvloop
 
 from lb.app import App, wall
 from lb.config import FileSignature, Loaded
-from lb.listening import address_of, cannot_listen, listen
+from lb.listening import address_of, allow_many_connections, cannot_listen, listen
 from lb.rereading import Load, names, read_again
 from lb.telemetry.log import Logs
 from lb.workers import Supervisor
@@ -37,6 +37,7 @@ def _run(loaded: Loaded, load: Load, logs: Logs) -> int:
     config = loaded.config
     for warning in loaded.warnings:
         logs.say("warning", warning)
+    allow_many_connections()
     try:
         sock = listen(config.listen.host, config.listen.port)
     except OSError as problem:

@@ -1,9 +1,21 @@
 """Listening sockets, and why there is none, in the operator's words."""
 
+import contextlib
 import errno
+import resource
 import socket
 
 BACKLOG = 4096
+
+
+def allow_many_connections() -> None:
+    """Raise the limit on open files to what the system lets this process have; workers inherit it.
+
+    Soft limits are often 1024, for the sake of old programs that use `select`. A relayed stream needs two.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # macOS names a limit that it does not grant
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def listen(host: str, port: int) -> socket.socket:
