@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench import table
-from bench.children import Child, Cores, free_port
+from bench.children import CannotServe, Child, Cores, free_port
 from bench.field import Field
 from bench.figures import FIGURES, Bench, Effort, Numbers, saturated_gateway, throttled_first
 from bench.proxies import Make
@@ -49,7 +49,7 @@ class Run:
     def _measure_or_leave_out(self, name: str) -> None:
         try:
             self.results[name].append(self._measure(name))
-        except RuntimeError as problem:
+        except CannotServe as problem:
             print(f"\n{name}: {problem}", file=sys.stderr)
             if name == "lb":
                 raise

@@ -13,6 +13,10 @@ from types import TracebackType
 from typing import IO, Self
 
 
+class CannotServe(Exception):
+    """A proxy that did not start, or answers nothing."""
+
+
 @dataclass(frozen=True)
 class Cores:
     """Who runs where; empty sets leave it to the scheduler."""
@@ -86,16 +90,16 @@ class Child:
         return self._popen.stdout
 
     def wait_port(self, port: int, seconds: float) -> None:
-        """Return when it accepts connections. Raises RuntimeError with the end of its log."""
+        """Return when it accepts connections. Raises CannotServe with the end of its log."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if self._popen.poll() is not None:
-                raise RuntimeError(f"ended at its start with code {self._popen.returncode}: {self._last_words()}")
+                raise CannotServe(f"ended at its start with code {self._popen.returncode}: {self._last_words()}")
             with contextlib.suppress(OSError):
                 socket.create_connection(("127.0.0.1", port), 1).close()
                 return
             time.sleep(0.05)
-        raise RuntimeError(f"did not listen within {seconds:g} s: {self._last_words()}")
+        raise CannotServe(f"did not listen within {seconds:g} s: {self._last_words()}")
 
     def _last_words(self) -> str:
         return self.log.read_text(errors="replace")[-600:].strip()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.children import Child, Cores
+from bench.children import CannotServe, Child, Cores
 from bench.proxies import Recipe
 
 Numbers = dict[str, float]
@@ -23,13 +23,16 @@ class Effort:
     gateway_seconds: float = 15.0
     """A gateway answers a hundred requests a second: it takes longer to get warm and to count them."""
     rate: int = 4000
+    deployments: int = 600
+    deployment_rate: int = 3000
     streams: int = 400
     delay_streams: int = 100
     held: int = 9000
 
     @classmethod
     def quick(cls) -> "Effort":
-        return cls(reps=1, seconds=0.3, stream_seconds=0.8, rate=200, streams=20, delay_streams=5, held=50)
+        short = {"seconds": 0.3, "stream_seconds": 0.8, "deployment_rate": 150}
+        return cls(reps=1, rate=200, deployments=40, streams=20, delay_streams=5, held=50, **short)
 
 
 class Bench:
@@ -59,10 +62,10 @@ class Bench:
         return seen
 
     def warm_up(self, seconds: float = 1.0) -> None:
-        """Connections made, caches filled, memory for the load taken. Raises RuntimeError when nothing is answered."""
+        """Connections made, caches filled, memory for the load taken. Raises CannotServe when nothing is answered."""
         seen = self.measure("--connections", 32, seconds=min(seconds, self.effort.seconds * 2))
         if not seen["ok"]:
-            raise RuntimeError("answers no request")
+            raise CannotServe("answers no request")
 
 
 def saturated(bench: Bench, seconds: float = 0.0) -> Numbers:
@@ -80,6 +83,12 @@ def paced(bench: Bench) -> Numbers:
     """The same number of requests a second through each."""
     seen = bench.measure("--connections", 32, "--rate", bench.effort.rate)
     return {"paced": _each(seen, "ok"), "paced p50": seen["p50"], "paced p99": seen["p99"], "failed": seen["bad"]}
+
+
+def traced(bench: Bench) -> Numbers:
+    """The same, each head with a `traceparent` of its own, so that none is known from the one before it."""
+    seen = bench.measure("--connections", 32, "--rate", bench.effort.rate, "--traced")
+    return {"traced": _each(seen, "ok"), "failed": seen["bad"]}
 
 
 def events(bench: Bench) -> Numbers:
@@ -114,10 +123,10 @@ def idle_streams(bench: Bench) -> Numbers:
 def throttled_first(plain: Bench, throttled: Bench) -> Numbers:
     """A request that meets a 429 at its first backend, beside one that does not, at the same rate.
 
-    The deployments are taken in turn: there are so many that each has cooled down when it comes again.
+    Each connection asks for a deployment of its own, seldom enough that it has cooled down when it is asked again.
     """
     path = plain.recipe.path.replace("/chat/chat/", "/chat{}/chat/")
-    load = ("--connections", 32, "--rate", plain.effort.rate)
+    load = ("--connections", plain.effort.deployments, "--rate", plain.effort.deployment_rate)
     alone = plain.measure(*load, path=path)
     second = throttled.measure(*load, "--look-for", "x-lb-attempts: 2", path=path)
     return {
@@ -138,4 +147,4 @@ def _each(seen: Numbers, what: str) -> float:
     return seen["cpu"] / max(1, seen[what]) * 1e6
 
 
-FIGURES: tuple[Callable[[Bench], Numbers], ...] = (saturated, paced, events, delays, idle_streams)
+FIGURES: tuple[Callable[[Bench], Numbers], ...] = (saturated, paced, traced, events, delays, idle_streams)

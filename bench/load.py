@@ -2,7 +2,7 @@
 
     python -m bench.load PORT PATH [--connections N] [--seconds S] [--rate R] [--stream | --hold]
 
-One process, which ends by printing one JSON line. `{}` in PATH stands for a number that changes with each request.
+One process, which ends by printing one JSON line. `{}` in PATH stands for the number of the connection.
 """
 
 import argparse
@@ -12,7 +12,8 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from itertools import cycle
+from functools import partial
+from itertools import count
 
 import uvloop
 
@@ -25,6 +26,8 @@ HEAD = (
 )
 """The fields that the official SDK sends."""
 CONNECT_AT_ONCE = 100
+TRACE = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-################-01"
+_SPAN = b"#" * 16
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _STAMP = re.compile(rb"t=(\d{19})")
 
@@ -54,13 +57,12 @@ class Result:
 class Client(asyncio.Protocol):
     """One connection, one request at a time."""
 
-    def __init__(
-        self, result: Result, sent: Iterator[bytes], done: Callable[["Client"], None], look_for: bytes
-    ) -> None:
+    def __init__(self, plan: "Plan", number: int, result: Result, done: Callable[["Client"], None]) -> None:
+        self.plan = plan
+        path = plan.path.replace("{}", str(number))
+        self.sent = request(path, plan.headers, stream=plan.streams)
         self.result = result
-        self.sent = sent
         self.done = done
-        self.look_for = look_for
         self.rest = b""
         self.due = 0.0
         self.begun = 0.0
@@ -75,7 +77,8 @@ class Client(asyncio.Protocol):
         """Send the next request."""
         self.rest = b""
         self.begun = time.monotonic()
-        self.transport.write(next(self.sent))
+        sent = self.sent.replace(_SPAN, b"%016x" % next(self.plan.spans), 1) if self.plan.traced else self.sent
+        self.transport.write(sent)
 
     def data_received(self, data: bytes) -> None:
         self.rest = self.rest + data if self.rest else data
@@ -91,8 +94,8 @@ class Client(asyncio.Protocol):
         """A reply came to its end."""
         self.result.ok += good
         self.result.bad += not good
-        if self.look_for:
-            self.result.counted += self.look_for in self.rest
+        if self.plan.look_for:
+            self.result.counted += self.plan.look_for in self.rest
         self.result.delays.append((time.monotonic() - self.begun) * 1e6)
         self.begun = 0.0
         self.done(self)
@@ -136,12 +139,8 @@ class Plan:
     stream: bool
     hold: bool
     look_for: bytes
-    numbers: int = 600
-
-    def requests(self) -> list[bytes]:
-        """Those that the clients send in turn."""
-        many = self.numbers if "{}" in self.path else 1
-        return [request(self.path.replace("{}", str(n)), self.headers, stream=self.streams) for n in range(many)]
+    traced: bool
+    spans: Iterator[int] = field(default_factory=lambda: count(1))
 
     @property
     def streams(self) -> bool:
@@ -183,15 +182,14 @@ async def run(plan: Plan) -> Result:
 
 
 async def _connect(plan: Plan, result: Result, again: Callable[[Client], None]) -> list[Client]:
-    sent = cycle(plan.requests())
     kind = StreamClient if plan.streams else Client
     loop = asyncio.get_running_loop()
     clients: list[Client] = []
     while len(clients) < plan.connections:
         batch = min(CONNECT_AT_ONCE, plan.connections - len(clients))
         calls = (
-            loop.create_connection(lambda: kind(result, sent, again, plan.look_for), "127.0.0.1", plan.port)
-            for _ in range(batch)
+            loop.create_connection(partial(kind, plan, number, result, again), "127.0.0.1", plan.port)
+            for number in range(len(clients), len(clients) + batch)
         )
         clients += [client for _, client in await asyncio.gather(*calls)]
     return clients
@@ -215,12 +213,13 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=0, help="requests a second; 0: as fast as they are answered")
     parser.add_argument("--stream", action="store_true")
     parser.add_argument("--hold", action="store_true")
+    parser.add_argument("--traced", action="store_true", help="no two heads are the same")
     parser.add_argument("--header", action="append", default=[])
     parser.add_argument("--look-for", type=str.encode, default=b"")
     a = parser.parse_args()
-    result = uvloop.run(
-        run(Plan(a.port, a.path, a.header, a.connections, a.seconds, a.rate, a.stream, a.hold, a.look_for))
-    )
+    headers = [*a.header, TRACE] if a.traced else a.header
+    plan = Plan(a.port, a.path, headers, a.connections, a.seconds, a.rate, a.stream, a.hold, a.look_for, a.traced)
+    result = uvloop.run(run(plan))
     delays, result.delays = sorted(result.delays) or [0.0], []
     print(json.dumps({**asdict(result), "p50": delays[len(delays) // 2], "p99": delays[int(len(delays) * 0.99)]}))
 
