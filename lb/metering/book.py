@@ -1,0 +1,37 @@
+"""Where the meters' numbers are kept: in this process, or where all workers see them."""
+
+from array import array
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from lb.metering.meter import Cells
+
+MAX_WORKERS = 128
+
+
+class Book(AbstractContextManager[None], Protocol):
+    """Where the meters' cells are. It is entered around every look and change, so that workers take turns."""
+
+    workers: int
+    own: int
+    """Which of the workers this is."""
+
+    def cells(self, name: str, size: int) -> Cells | None:
+        """The cells of this name, the same for all; None when there is no room for more."""
+
+
+class LocalBook:
+    """Cells of one process."""
+
+    workers, own = 1, 0
+
+    def __init__(self) -> None:
+        self._cells: dict[str, Cells] = {}
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def cells(self, name: str, size: int) -> Cells:
+        """Kept for good: their names come from the configuration."""
+        return self._cells.setdefault(name, array("q", bytes(8 * size)))

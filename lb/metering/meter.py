@@ -1,0 +1,162 @@
+"""What was used lately, in a few numbers that several processes may share.
+
+A meter keeps its state in cells: whole numbers in an array of its own, or in memory that all workers see.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+SLICES = 240
+"""Of a window: each entry is forgotten up to one slice late, which is a quarter of a second in a minute."""
+_KEPT = SLICES + 1
+"""Slices that count: the one that has just begun, and all that have a moment within the window."""
+RUNNING_HINT = 1.0
+"""Seconds to wait for a running request to end, which nobody can know."""
+DAY = 86_400
+
+
+class Cells(Protocol):
+    """Whole numbers of 64 bits, zero at first."""
+
+    def __getitem__(self, index: int, /) -> int: ...
+    def __setitem__(self, index: int, value: int, /) -> None: ...
+
+
+class Meter(Protocol):
+    """Adds up what is used. `mark` remembers when that was, so that it can be corrected."""
+
+    def used(self, now: float) -> int: ...
+
+    def add(self, now: float, amount: int) -> int:
+        """Returns the mark."""
+
+    def settle(self, now: float, mark: int, reserved: int, real: int) -> None:
+        """What was reserved turned out to be `real`. Less counts from then on as of the mark; more is dated now, since
+        nobody could have known of it before."""
+
+    def wait(self, now: float, excess: int) -> float:
+        """Seconds until `excess` of what is used now is forgotten."""
+
+
+class Window:
+    """The last so many seconds, sliding. The cells are the sum, the last slice, and the slices in a ring."""
+
+    SIZE = _KEPT + 2
+
+    def __init__(self, cells: Cells, seconds: float = 60.0) -> None:
+        self._cells = cells
+        self._width = seconds / SLICES
+
+    def used(self, now: float) -> int:
+        self._advance(now)
+        return self._cells[0]
+
+    def add(self, now: float, amount: int) -> int:
+        number = self._advance(now)
+        self._put(number, amount)
+        return number
+
+    def settle(self, now: float, mark: int, reserved: int, real: int) -> None:
+        if real > reserved:
+            self.add(now, real - reserved)
+        elif real < reserved and self._advance(now) - mark < _KEPT:
+            self._put(mark, real - reserved)
+
+    def wait(self, now: float, excess: int) -> float:
+        last = self._advance(now)
+        for number in range(last - SLICES, last + 1):
+            excess -= self._cells[2 + number % _KEPT]
+            if excess <= 0:
+                return max(0.0, (number + _KEPT) * self._width - now)
+        return _KEPT * self._width
+
+    def _put(self, number: int, amount: int) -> None:
+        self._cells[2 + number % _KEPT] += amount
+        self._cells[0] += amount
+
+    def _advance(self, now: float) -> int:
+        """Forget what has left the window; returns the number of the current slice. Time does not go back."""
+        cells, number = self._cells, int(now / self._width)
+        last = cells[1]
+        if number <= last:
+            return last
+        for gone in range(max(last + 1, number - SLICES), number + 1):
+            place = 2 + gone % _KEPT
+            if cells[place]:
+                cells[0] -= cells[place]
+                cells[place] = 0
+        cells[1] = number
+        return number
+
+
+class Calendar:
+    """The running day or month, UTC. The cells are the sum and the number of the period.
+
+    `wall` makes seconds since the epoch out of `now`.
+    """
+
+    SIZE = 2
+
+    def __init__(self, cells: Cells, wall: Callable[[float], float], *, months: bool) -> None:
+        self._cells = cells
+        self._wall = wall
+        self._months = months
+        self._number = 0
+        self._starts = self._ends = 0.0
+
+    def used(self, now: float) -> int:
+        self._advance(now)
+        return self._cells[0]
+
+    def add(self, now: float, amount: int) -> int:
+        number = self._advance(now)
+        self._cells[0] += amount
+        return number
+
+    def settle(self, now: float, mark: int, reserved: int, real: int) -> None:
+        if real > reserved:
+            self.add(now, real - reserved)
+        elif real < reserved and self._advance(now) == mark:
+            self._cells[0] += real - reserved
+
+    def wait(self, now: float, excess: int) -> float:
+        self._advance(now)
+        return max(0.0, self._ends - self._wall(now))
+
+    def _advance(self, now: float) -> int:
+        wall = self._wall(now)
+        if not self._starts <= wall < self._ends:
+            self._look_up(wall)
+        if self._cells[1] < self._number:
+            self._cells[0], self._cells[1] = 0, self._number
+        return self._cells[1]
+
+    def _look_up(self, wall: float) -> None:
+        day = datetime.fromtimestamp(wall, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        start = day.replace(day=1) if self._months else day
+        following = (start + timedelta(days=32)).replace(day=1) if self._months else day + timedelta(days=1)
+        self._starts, self._ends = start.timestamp(), following.timestamp()
+        self._number = start.year * 12 + start.month if self._months else int(self._starts) // DAY
+
+
+class Running:
+    """What runs right now. Each worker has a cell of its own, so that the count of one that died can be dropped."""
+
+    def __init__(self, cells: Cells, workers: int = 1, own: int = 0) -> None:
+        self._cells = cells
+        self._workers = workers
+        self._own = own
+
+    def used(self, now: float) -> int:
+        return sum([self._cells[worker] for worker in range(self._workers)])
+
+    def add(self, now: float, amount: int) -> int:
+        self._cells[self._own] += amount
+        return 0
+
+    def settle(self, now: float, mark: int, reserved: int, real: int) -> None:
+        self._cells[self._own] += real - reserved
+
+    def wait(self, now: float, excess: int) -> float:
+        return RUNNING_HINT

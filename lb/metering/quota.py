@@ -1,0 +1,195 @@
+"""Budgets: an estimate is reserved at admission and settled with what it really was. Nothing is read and written later.
+
+A reservation counts from the moment of admission, as Azure's own limits count. In any minute, what a tenant used is at
+most its budget and what its running requests turn out to use beyond their reservations. Tenants share no number, so
+none can be refused because of another.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from lb.metering.book import MAX_WORKERS, Book, LocalBook
+from lb.metering.meter import Calendar, Meter, Running, Window
+from lb.metering.tenant import Limits, Tenant
+from lb.metering.usage import Usage
+
+
+class Estimate(NamedTuple):
+    """Tokens that a request may take, as far as can be told before it runs."""
+
+    prompt: int = 0
+    answer: int = 0
+
+
+@dataclass(slots=True)
+class Budget:
+    """One limit of one tenant."""
+
+    limit: int
+    name: str
+    """As the configuration calls it, e.g. `tokens_per_minute`."""
+    deployment: str | None
+    """None where it holds for all deployments together."""
+    meter: Meter
+
+    @property
+    def counts_tokens(self) -> bool:
+        return self.name.startswith("tokens")
+
+    def amount(self, estimate: Estimate) -> int:
+        """What a request takes from it. An answer may be allowed to be longer than the whole budget, and rarely is: it
+        takes all there is, and the rest when it is needed."""
+        return min(sum(estimate), max(self.limit, estimate.prompt)) if self.counts_tokens else 1
+
+
+class Hold(NamedTuple):
+    """What a ticket took from a budget."""
+
+    budget: Budget
+    mark: int
+    amount: int
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """A reservation. Settle it or cancel it; whatever comes after the first does nothing."""
+
+    tenant: str
+    holds: tuple[Hold, ...]
+    open: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a budget stands."""
+
+    name: str
+    deployment: str | None
+    limit: int
+    used: int
+    reset: float
+    """Seconds until all that is used now is forgotten."""
+
+    @property
+    def remaining(self) -> int:
+        return max(0, self.limit - self.used)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """No reservation: the budget is used up for so many seconds; None where it is too small for such a request."""
+
+    seconds: float | None
+    limit: Standing
+
+
+class Quota:
+    """All budgets. `wall` makes seconds since the epoch out of `now`, for days and months."""
+
+    def __init__(
+        self, tenants: Iterable[Tenant], wall: Callable[[float], float] = lambda now: now, book: Book | None = None
+    ) -> None:
+        self._wall = wall
+        self._book = book or LocalBook()
+        self._budgets: dict[str, dict[str | None, tuple[Budget, ...]]] = {}
+        self.replace(tenants)
+
+    def replace(self, tenants: Iterable[Tenant]) -> list[str]:
+        """Swap the limits; what was used stays used. Returns the tenants for whose limits there is no room."""
+        with self._book:
+            found = {tenant.name: self._of(tenant) for tenant in tenants}
+        self._budgets = {name: budgets for name, budgets in found.items() if budgets is not None}
+        return [name for name, budgets in found.items() if budgets is None]
+
+    def reserve(self, now: float, tenant: str, deployment: str | None, estimate: Estimate) -> Ticket | Refused:
+        """Take the estimate from every budget that it concerns, or from none."""
+        budgets = self._concerned(tenant, deployment)
+        if not budgets:
+            return Ticket(tenant, ())
+        with self._book:
+            refused = [found for budget in budgets if (found := _short(now, budget, estimate)) is not None]
+            if refused:
+                return max(refused, key=lambda found: float("inf") if found.seconds is None else found.seconds)
+            holds = [(budget, budget.amount(estimate)) for budget in budgets]
+            return Ticket(tenant, tuple([Hold(b, b.meter.add(now, amount), amount) for b, amount in holds]))
+
+    def settle(self, now: float, ticket: Ticket, usage: Usage | None) -> None:
+        """The request has ended and cost this much; None or an unknown usage: the reservation stands."""
+        tokens = None if usage is None or usage.unknown else max(usage.total, usage.prompt + usage.completion)
+        self._close(now, ticket, tokens, 1)
+
+    def cancel(self, now: float, ticket: Ticket) -> None:
+        """No backend took the request: it cost nothing and does not count."""
+        self._close(now, ticket, 0, 0)
+
+    def standings(self, now: float, tenant: str) -> list[Standing]:
+        """How all budgets of a tenant stand."""
+        with self._book:
+            return [_standing(now, budget) for each in self._budgets.get(tenant, {}).values() for budget in each]
+
+    def _close(self, now: float, ticket: Ticket, tokens: int | None, requests: int) -> None:
+        if not ticket.open:
+            return
+        ticket.open = False
+        if not ticket.holds:
+            return
+        with self._book:
+            for budget, mark, amount in ticket.holds:
+                real = tokens if budget.counts_tokens else 0 if budget.name == "max_concurrent" else requests
+                if real is not None:
+                    budget.meter.settle(now, mark, amount, real)
+
+    def _concerned(self, tenant: str, deployment: str | None) -> tuple[Budget, ...]:
+        budgets = self._budgets.get(tenant)
+        if budgets is None:
+            return ()
+        own = budgets.get(deployment.lower(), ()) if deployment is not None else ()
+        return budgets[None] + own
+
+    def _of(self, tenant: Tenant) -> dict[str | None, tuple[Budget, ...]] | None:
+        found: dict[str | None, tuple[Budget, ...]] = {}
+        for deployment, limits in ((None, tenant.limits), *tenant.deployment_limits.items()):
+            made = self._make(tenant.name, deployment, limits)
+            if made is None:
+                return None
+            found[deployment] = made
+        return found
+
+    def _make(self, tenant: str, deployment: str | None, limits: Limits) -> tuple[Budget, ...] | None:
+        made = []
+        for name in Limits.__dataclass_fields__:
+            limit = getattr(limits, name)
+            if limit is None:
+                continue
+            meter = self._meter(f"{tenant}\n{deployment or ''}\n{name}", name)
+            if meter is None:
+                return None
+            made.append(Budget(limit, name, deployment, meter))
+        return tuple(made)
+
+    def _meter(self, key: str, name: str) -> Meter | None:
+        book = self._book
+        cells = book.cells(key, max(Window.SIZE, MAX_WORKERS))
+        if cells is None:
+            return None
+        if name == "max_concurrent":
+            return Running(cells, book.workers, book.own)
+        if name.endswith("minute"):
+            return Window(cells)
+        return Calendar(cells, self._wall, months=name.endswith("month"))
+
+
+def _short(now: float, budget: Budget, estimate: Estimate) -> Refused | None:
+    """The refusal, where the budget does not suffice."""
+    amount = budget.amount(estimate)
+    excess = budget.meter.used(now) + amount - budget.limit
+    if excess <= 0:
+        return None
+    never = amount > budget.limit
+    return Refused(None if never else budget.meter.wait(now, excess), _standing(now, budget))
+
+
+def _standing(now: float, budget: Budget) -> Standing:
+    used = budget.meter.used(now)
+    return Standing(budget.name, budget.deployment, budget.limit, used, budget.meter.wait(now, used) if used else 0.0)

@@ -1,0 +1,48 @@
+"""What may a request cost? Told from its body without parsing it, much as Azure estimates it at arrival: the prompt by
+its length, the answer by `max_tokens` and `best_of` (Azure OpenAI, "Manage quota": tokens per minute).
+"""
+
+import re
+
+from lb.metering.quota import Estimate
+
+ANSWER = 256
+"""Tokens of an answer whose length the request does not limit."""
+MOST = 10_000_000
+"""More is nonsense."""
+_BYTES_PER_TOKEN = 4
+_ENCODED = (b";base64,", b'"data":"', b'"data": "')
+"""What stands before a picture, sound or a file within JSON: its length tells nothing of its tokens."""
+_LIMIT = re.compile(rb'"max_(?:completion_|output_)?tokens"[ \t\r\n]*:[ \t\r\n]*([0-9]{1,9})')
+_CHOICES = re.compile(rb'"(?:n|best_of)"[ \t\r\n]*:[ \t\r\n]*([0-9]{1,4})')
+
+
+def reckon(body: bytes, *, length: int | None = None, answers: bool = True, plain: bool = True) -> Estimate:
+    """`length` is the whole body's, where only the beginning is here. `answers` is false for embeddings and the like.
+
+    A body that is not `plain` JSON (a form, a compressed one) is not looked into: only an answer is reckoned with.
+    """
+    if not plain:
+        return Estimate(0, ANSWER if answers else 0)
+    prompt = min(((length or len(body)) - _encoded(body)) // _BYTES_PER_TOKEN, MOST)
+    return Estimate(max(0, prompt), _answer(body) if answers else 0)
+
+
+def _answer(body: bytes) -> int:
+    limits = [int(found) for found in _LIMIT.findall(body)] if b'"max_' in body else []
+    choices = [int(found) for found in _CHOICES.findall(body)] if b'"n"' in body or b'"best_of"' in body else []
+    return min(max(limits, default=ANSWER) * max(choices, default=1), MOST)
+
+
+def _encoded(body: bytes) -> int:
+    """Bytes of what is encoded within the body."""
+    total = 0
+    for mark in _ENCODED:
+        at = body.find(mark)
+        while at >= 0:
+            end = body.find(b'"', at + len(mark))
+            if end < 0:
+                return total + len(body) - at
+            total += end - at
+            at = body.find(mark, end)
+    return total
