@@ -143,14 +143,9 @@ class Health:
         )
 
     def awaits_trial(self, now: float) -> bool:
-        """Is it held back only until one of its running trials tells?"""
-        return (
-            self.returning
-            and self.is_tried(now)
-            and now >= self.cooling_until
-            and self.breaker.admits(now)
-            and self.site.breaker.admits(now)
-        )
+        """Is it held back only until one of its running trials tells? An ejection does not matter: who tries it then
+        was let through because nobody else was left, and tells about that, too."""
+        return self.returning and self.is_tried(now) and now >= self.cooling_until and not self.misconfigured
 
     def ejected_until(self) -> float | None:
         """When the ejection that stands in the way ends; None when none does."""

@@ -259,3 +259,16 @@ def test_a_probe_that_is_throttled_goes_from_one_absence_to_the_next() -> None:
     bench.now += 7
     assert bench.pick() == "a"
     assert bench.facts() == [("Restored", "a", 0.0)]
+
+
+def test_others_wait_for_the_trials_of_an_ejected_backend_that_returns_when_nobody_else_is_left() -> None:
+    bench = Bench("a b")
+    bench.meet("a", asks(1))
+    bench.now += 2
+    bench.meet("a", REFUSED, REFUSED, REFUSED)
+    bench.meet("b", asks(30))
+    trials = [bench.take("a"), bench.take("a")]
+    assert bench.pick() is None
+    assert bench.pool.awaits_trial(bench.now, "chat", set())
+    bench.end(trials[0], RELAY)
+    assert bench.pick() == "a"
