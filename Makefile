@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup check test demo lock clean
+.PHONY: help setup check test demo bench soak-load lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -30,6 +30,12 @@ test: setup ## the whole test suite
 
 demo: setup ## three throttled simulated endpoints, the balancer and real SDK traffic
 	$(BIN)/lb demo
+
+bench: setup ## what a request, an event and an idle stream cost, beside nginx, Envoy and LLM gateways (ARGS=--help)
+	$(BIN)/python -m bench $(ARGS)
+
+soak-load: setup ## ten minutes at 80 % of one core with faults: memory, tasks and open files stay flat (ARGS=--help)
+	$(BIN)/python -m bench.soak $(ARGS)
 
 lock: ## pin the dependencies again, with hashes and without naming an index (needs `uv`)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml -o requirements/run.txt

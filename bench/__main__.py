@@ -15,10 +15,11 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from bench import table
-from bench.children import CannotServe, Child, Cores, free_port
+from bench.children import CannotServe, Child, Cores, free_port, open_files
 from bench.field import Field
 from bench.figures import FIGURES, Bench, Effort, Numbers, saturated_gateway, throttled_first
 from bench.proxies import Make
@@ -95,6 +96,7 @@ def main() -> int:
     work = Path(tempfile.mkdtemp(prefix="lb-bench-"))
     effort = Effort.quick() if a.quick else Effort(reps=a.reps, seconds=a.seconds, stream_seconds=a.seconds + 2)
     before = os.getloadavg()[0]
+    effort = replace(effort, held=min(effort.held, (open_files() - 500) // 2))
     run = Run(Field.found(a), effort, work)
     _say_conditions(run, before)
     run.go()
@@ -116,6 +118,7 @@ def _say_conditions(run: Run, before: float) -> None:
         f"proxy on core {_list(cores.proxy)}, backend and load on {_list(cores.rest)}" if cores.proxy else "not pinned"
     )
     print(f"{where}; {run.effort.reps} repetitions of {run.effort.seconds:g} s; load average before: {before:.2f}")
+    print(f"{run.effort.held} streams are held open for the figure of idle ones")
     if before > BUSY:
         print("NOISY: others use this machine now. Trust ratios only, and only where min..max is narrow.")
     for name, why in run.field.missing.items():

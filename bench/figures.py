@@ -27,7 +27,8 @@ class Effort:
     deployment_rate: int = 3000
     streams: int = 400
     delay_streams: int = 100
-    held: int = 9000
+    held: int = 10_000
+    """A proxy needs two open files for each, so that the limit on those may allow fewer."""
 
     @classmethod
     def quick(cls) -> "Effort":

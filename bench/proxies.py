@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.children import free_port
+from bench.children import free_port, open_files
 
 PATH = "/openai/deployments/chat/chat/completions?api-version=2024-10-21"
 
@@ -47,19 +47,12 @@ http {{
 """
 
 
-def file_limit() -> int:
-    """How many files a process may open here."""
-    import resource
-
-    return min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 100_000)
-
-
 def nginx(binary: str) -> Make:
     """One worker, no access log, event streams unbuffered, connections to the backend kept."""
 
     def make(work: Path, backend: int, port: int) -> Recipe:
         conf = work / "nginx.conf"
-        conf.write_text(NGINX.format(work=work, backend=backend, port=port, files=file_limit()))
+        conf.write_text(NGINX.format(work=work, backend=backend, port=port, files=open_files()))
         return Recipe([binary, "-c", str(conf), "-e", str(work / "nginx.log")])
 
     return make

@@ -1,0 +1,25 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_benchmark_measures_every_figure_and_no_request_fails(tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "bench", "--quick", "--only", "lb", "--json", str(figures)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    (measured,) = json.loads(figures.read_text())["lb"]
+    assert measured.pop("failed") == 0
+    assert all(value > 0 for value in measured.values()), measured
+    assert "request after one 429 / plain" in ended.stdout
