@@ -3,8 +3,8 @@
     python -m bench.soak [--minutes 10] [--share 0.8] [--faults 0.02]
 
 Three backends, two of which throttle, fail, hang up and break off in the middle of replies and streams. A row every
-half a minute: memory, tasks, open files, connections. After the load is gone what is left must be what was there before.
-Exit code 1 when it is not, or when something grew all the time.
+half a minute: memory, tasks, open files, connections. After the load is gone, what is left must be what was there
+before. Exit code 1 when it is not, or when something grew all the time.
 """
 
 import argparse
@@ -23,10 +23,14 @@ from bench import proxies
 from bench.children import Child, Cores, free_port, open_files
 
 TRIAL_RATE = 1000
+KEPT_SECONDS = 75.0
+"""Longer than the balancer keeps an idle connection to a backend."""
 GROWTH = 1.1
 """More memory at the end than at a third of the time, by this factor, is growth."""
 FILES = 1.5
-"""Connections to backends that are kept for the next request, and the timer's: files that may be open in the end."""
+"""The same for open files and tasks, whose number follows the clients and so goes up and down."""
+LEFT = 8
+"""Open files more than before the load, when the connections kept for the next requests have been closed."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +43,16 @@ class Row:
     files: int
     connections: int
     in_flight: int
-    requests: int
+    attempts: int
     core: float
     """Share of its core since the row before."""
 
-    HEAD = f"{'seconds':>8}{'memory MB':>11}{'tasks':>7}{'files':>7}{'clients':>9}{'in flight':>11}{'requests':>11}{'core %':>8}"
+    HEAD = " seconds  memory MB  tasks  files  clients  in flight   attempts  core %"
 
     def __str__(self) -> str:
         return (
             f"{self.seconds:8.0f}{self.megabytes:11.1f}{self.tasks:7}{self.files:7}{self.connections:9}"
-            f"{self.in_flight:11}{self.requests:11}{self.core * 100:8.0f}"
+            f"{self.in_flight:11}{self.attempts:11}{self.core * 100:8.0f}"
         )
 
 
@@ -137,9 +141,10 @@ def soak(it: Soak, rate: float, minutes: float) -> tuple[list[Row], dict[str, in
             rows.append(it.row())
             print(rows[-1], flush=True)
         seen: dict[str, int] = json.loads(crowd.finish(60))
-    time.sleep(3)
+    print(f"{it.row()}   everybody has gone", flush=True)
+    time.sleep(KEPT_SECONDS)
     rows.append(it.row())
-    print(f"{rows[-1]}   everybody has gone", flush=True)
+    print(f"{rows[-1]}   and idle connections to backends were closed", flush=True)
     return rows, seen
 
 
@@ -154,7 +159,10 @@ def verdict(before: Row, rows: list[Row]) -> list[str]:
         problems.append(f"{after.tasks} tasks are left, {before.tasks} were there before")
     if after.connections or after.in_flight:
         problems.append(f"{after.connections} connections and {after.in_flight} requests are left")
-    if after.files > before.files + LEFT * 16:
+    for name in ("files", "tasks"):
+        if getattr(last, name) > getattr(third, name) * FILES:
+            problems.append(f"{name} grew from {getattr(third, name)} to {getattr(last, name)}")
+    if after.files > before.files + LEFT:
         problems.append(f"{after.files} files are open, {before.files} were before")
     return problems
 
@@ -164,9 +172,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--share", type=float, default=0.8, help="of one core")
-    parser.add_argument(
-        "--faults", type=float, default=0.02, help="share of requests that meet one, at two of three backends"
-    )
+    parser.add_argument("--faults", type=float, default=0.02, help="share of what two of the three backends do")
     a = parser.parse_args()
     open_files()
     with tempfile.TemporaryDirectory(prefix="lb-soak-") as directory, balancer(a.faults, Path(directory)) as it:

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 def test_the_benchmark_measures_every_figure_and_no_request_fails(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
 
-    ended = subprocess.run(
+    ended = subprocess.run(  # noqa: S603 - the program under test
         [sys.executable, "-m", "bench", "--quick", "--only", "lb", "--json", str(figures)],
         cwd=ROOT,
         capture_output=True,
