@@ -67,7 +67,7 @@ param useKeyVault bool = false
 @description('USE_PRIVATE_NETWORK: private endpoints for the accounts and an ingress that only the virtual network reaches.')
 param usePrivateNetwork bool = false
 
-@description('Address space of that virtual network; a /22 or larger.')
+@description('ADDRESS_SPACE: of that virtual network; a /22 or larger.')
 param addressSpace string = '10.117.0.0/22'
 
 @description('A published image. Empty with azd, which builds one and deploys infra/web.bicep itself.')

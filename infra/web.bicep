@@ -21,7 +21,7 @@ param endpoints string
 @description('OPENAI_PRIORITIES: comma list in the order of the endpoints; lower is preferred. Empty: all 1.')
 param priorities string = ''
 
-@description('OPENAI_KEY_SECRET_URIS: comma list of key vault secret identifiers in the order of the endpoints. Empty: managed identity.')
+@description('OPENAI_KEY_SECRET_URIS: comma list of key vault secret identifiers in the order of the endpoints. An empty place, or none at all: managed identity.')
 param keySecretUris string = ''
 
 @description('CLIENT_KEYS_SECRET_URI: key vault secret identifier whose value is LB_CLIENT_KEYS. Empty: Entra callers only.')
@@ -41,12 +41,13 @@ var settings = loadYamlContent('settings.yaml')
 var urls = split(replace(endpoints, ' ', ''), ',')
 var priorityList = empty(priorities) ? [] : split(replace(priorities, ' ', ''), ',')
 var keyUris = empty(keySecretUris) ? [] : split(replace(keySecretUris, ' ', ''), ',')
+var keyPlaces = filter(range(0, length(keyUris)), i => !empty(keyUris[i]))
 
 var sharedEnv = map(items(settings.env), setting => { name: setting.key, value: setting.value })
 var urlEnv = [for (url, i) in urls: { name: 'BACKEND_${i + 1}_URL', value: url }]
 var priorityEnv = [for (priority, i) in priorityList: { name: 'BACKEND_${i + 1}_PRIORITY', value: priority }]
-var keyEnv = [for (uri, i) in keyUris: { name: 'BACKEND_${i + 1}_APIKEY', secretRef: 'backend-${i + 1}-apikey' }]
-var keySecrets = [for (uri, i) in keyUris: { name: 'backend-${i + 1}-apikey', keyVaultUrl: uri, identity: identity.id }]
+var keyEnv = [for i in keyPlaces: { name: 'BACKEND_${i + 1}_APIKEY', secretRef: 'backend-${i + 1}-apikey' }]
+var keySecrets = [for i in keyPlaces: { name: 'backend-${i + 1}-apikey', keyVaultUrl: keyUris[i], identity: identity.id }]
 var clientKeyEnv = empty(clientKeysSecretUri) ? [] : [{ name: 'LB_CLIENT_KEYS', secretRef: 'client-keys' }]
 var clientKeySecrets = empty(clientKeysSecretUri) ? [] : [{ name: 'client-keys', keyVaultUrl: clientKeysSecretUri, identity: identity.id }]
 

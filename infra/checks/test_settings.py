@@ -64,6 +64,13 @@ def test_the_app_is_closed_without_any_input() -> None:
     assert 'concat(["deployer:${local.deployer}"], var.entra_allowed)' in (TERRAFORM / "web.tf").read_text()
 
 
+def test_an_endpoint_without_a_key_among_others_with_one_keeps_the_identity() -> None:
+    text = WEB.read_text()
+    assert "filter(range(0, length(keyUris)), i => !empty(keyUris[i]))" in text
+    assert text.count("for i in keyPlaces:") == 2
+    assert (TERRAFORM / "web.tf").read_text().count('if uri != ""]') == 2
+
+
 def _bicep_app() -> Any:
     return bicep.read(WEB).resources["app"].body
 

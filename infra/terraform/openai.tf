@@ -17,7 +17,7 @@ locals {
     for name, deployment in local.deployments : "${account}/${name}" => merge(deployment, { account = account, name = name })
   }]...)
 
-  endpoints = length(var.openai_endpoints) > 0 ? var.openai_endpoints : [for name in keys(local.accounts) : "https://${name}.openai.azure.com"]
+  endpoints = length(var.openai_endpoints) > 0 ? var.openai_endpoints : [for i, region in local.regions : "https://openai${i + 1}-${local.token}.openai.azure.com"]
 }
 
 resource "azapi_resource" "account" {

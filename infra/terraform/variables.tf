@@ -47,6 +47,11 @@ variable "openai_count" {
   description = "How many accounts to make, each in a region of its own."
   type        = number
   default     = 3
+
+  validation {
+    condition     = var.openai_count >= 1 && var.openai_count <= 8
+    error_message = "Write a number from 1 to 8, or name the regions."
+  }
 }
 
 variable "openai_regions" {
@@ -101,7 +106,7 @@ variable "openai_priorities" {
 }
 
 variable "openai_key_secret_uris" {
-  description = "Key vault secret identifiers in the order of the endpoints. Empty: managed identity."
+  description = "Key vault secret identifiers in the order of the endpoints. An empty text, or none at all: managed identity."
   type        = list(string)
   default     = []
 }

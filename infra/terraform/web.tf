@@ -6,10 +6,10 @@ locals {
   shared_env   = [for name, value in local.settings.env : { name = name, value = value }]
   url_env      = [for i, url in local.endpoints : { name = "BACKEND_${i + 1}_URL", value = url }]
   priority_env = [for i, priority in var.openai_priorities : { name = "BACKEND_${i + 1}_PRIORITY", value = tostring(priority) }]
-  key_env      = [for i, uri in var.openai_key_secret_uris : { name = "BACKEND_${i + 1}_APIKEY", secretRef = "backend-${i + 1}-apikey" }]
+  key_env      = [for i, uri in var.openai_key_secret_uris : { name = "BACKEND_${i + 1}_APIKEY", secretRef = "backend-${i + 1}-apikey" } if uri != ""]
   client_env   = var.client_keys_secret_uri == "" ? [] : [{ name = "LB_CLIENT_KEYS", secretRef = "client-keys" }]
 
-  key_secrets    = [for i, uri in var.openai_key_secret_uris : { name = "backend-${i + 1}-apikey", keyVaultUrl = uri, identity = azapi_resource.identity.id }]
+  key_secrets    = [for i, uri in var.openai_key_secret_uris : { name = "backend-${i + 1}-apikey", keyVaultUrl = uri, identity = azapi_resource.identity.id } if uri != ""]
   client_secrets = var.client_keys_secret_uri == "" ? [] : [{ name = "client-keys", keyVaultUrl = var.client_keys_secret_uri, identity = azapi_resource.identity.id }]
 }
 
