@@ -11,7 +11,7 @@ from lb.refusal import Refusal
 from lb.wire.head import Head
 from lb.wire.hub import Hub, Verdict
 from lb.wire.intake import Intake, Overdrawn
-from lb.wire.line import ASKING, CLOSED, LINGERING, NEVER, READING, SERVING, WAITING
+from lb.wire.line import ASKING, CLOSED, LINGERING, LOOK_SECONDS, NEVER, READING, SERVING, WAITING
 from lb.wire.malformed import Malformed
 from lb.wire.pages import Page, own_page
 from lb.wire.relay import WaitingClient
@@ -62,6 +62,7 @@ class Front(Serving):
             self._advance()
         elif len(self._rest) > PIPELINED_MAX:
             self.pause_reading()
+            self.deadline = min(self.deadline, self.hub.now + LOOK_SECONDS)
 
     def eof_received(self) -> bool:
         """A client that closes its side has left: what is under way is given up, what is written still goes out."""
@@ -87,6 +88,8 @@ class Front(Serving):
         answered = self._client is not None and self._client.over
         if self.phase >= LINGERING or self.stalled or answered:
             self.transport.abort()
+        elif self.paused:
+            self.look()
         elif self.phase != WAITING:
             self._refuse(_SLOW_BODY)
         elif self._rest:
@@ -192,11 +195,15 @@ class Front(Serving):
 
     def _expect_body(self) -> None:
         intake = self._intake
-        ends = intake is None or intake.complete or intake.full
-        if not ends:
+        if intake is None or intake.complete:
+            deadline = NEVER
+        elif intake.full:
+            deadline = self.hub.now + LOOK_SECONDS
+        else:
+            deadline = self.hub.now + self.hub.limits.body_seconds
             self.resume_reading()
         if not self.stalled:
-            self.deadline = NEVER if ends else self.hub.now + self.hub.limits.body_seconds
+            self.deadline = deadline
 
     def _take(self, data: bytes) -> None:
         intake, client = self._intake, self._client
@@ -214,6 +221,8 @@ class Front(Serving):
         if intake.full:
             self.pause_reading()
         self._expect_body()
+        if intake.complete and client is not None and not client.begun:
+            client.keep = self._lasting and not self.hub.draining
         head = self._head
         if head is not None and (intake.complete or intake.stream is not None):
             self._serve(head, intake.body(), self._caller)

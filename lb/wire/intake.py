@@ -106,7 +106,7 @@ class Intake:
     @property
     def full(self) -> bool:
         """Should reading stop until the backend has taken more?"""
-        return self.stream is not None and len(self.stream.waiting) >= STREAM_WINDOW
+        return self.stream is not None and not self.complete and len(self.stream.waiting) >= STREAM_WINDOW
 
     def feed(self, received: bytes) -> bytes:
         """Take what belongs to the body, return what follows it. Raises `Malformed`, `Overdrawn`."""

@@ -1,6 +1,7 @@
 """What a client connection is besides its requests: reading that stops and goes on, a deadline, and an orderly end."""
 
 import asyncio
+import select
 from abc import ABC
 from typing import Final, cast
 
@@ -11,6 +12,10 @@ from lb.wire.hub import Hub
 NEVER: Final = float("inf")
 JSON = (b"Content-Type", b"application/json")
 _CLOSE = b"Connection: close\r\n"
+LOOK_SECONDS: Final = 1.0
+"""How often a client that we do not read from is asked whether it is still there."""
+_HAS_LEFT: Final = getattr(select, "POLLRDHUP", 0)
+"""Linux tells of an end behind bytes that nobody has read; elsewhere only a reset is seen so."""
 
 
 # What a connection is at. Plain numbers: each request compares them a dozen times, which an Enum makes dear.
@@ -60,6 +65,16 @@ class Line(asyncio.Protocol, ABC):
         if self.paused and not self.transport.is_closing():
             self.paused = False
             self.transport.resume_reading()
+
+    def look(self) -> None:
+        """End the connection if the client has left. To be asked while we do not read: the event loop cannot tell."""
+        self.deadline = self.hub.now + LOOK_SECONDS
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None and sock.fileno() >= 0:
+            poll = select.poll()
+            poll.register(sock.fileno(), _HAS_LEFT)
+            if poll.poll(0):
+                self.transport.abort()
 
     def write_refusal(self, refusal: Refusal, bodiless: bool) -> None:
         """Write a final answer, after which the connection ends."""

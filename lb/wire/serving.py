@@ -19,7 +19,7 @@ _SHUT_DOWN = Refusal(503, "ServerBusy", "The load balancer is shutting down.")
 class Serving(Line):
     """Serves one request at a time. What is read, and when, is `Front`'s."""
 
-    __slots__ = ("_client", "_head", "_intake", "_kept", "_rest", "_turns")
+    __slots__ = ("_client", "_head", "_intake", "_kept", "_lasting", "_rest", "_turns")
 
     def __init__(self, hub: Hub) -> None:
         super().__init__(hub)
@@ -30,6 +30,8 @@ class Serving(Line):
         self._intake: Intake | None = None
         self._kept = 0
         """Bytes of the budget that a body which needed no intake holds."""
+        self._lasting = False
+        """The client lets the connection outlive the request that is being served."""
         self._client: WaitingClient | None = None
         """Of the request that is being served."""
         self._turns: Turns | None = None
@@ -76,7 +78,10 @@ class Serving(Line):
         self._head = None
         self.phase = SERVING
         request = build_request(head, body, caller, self.hub.ids)
-        self._client = WaitingClient(self.transport, head.method, head.modern, self._may_keep(head))
+        self._lasting = head.keep
+        # A reply that overtakes the request's body is the last one, and says so.
+        keep = self._may_keep(head) and (self._intake is None or self._intake.complete)
+        self._client = WaitingClient(self.transport, head.method, head.modern, keep)
         if head.modern:  # RFC 9110 section 15.2: an older client knows no interim replies
             request.interim = self._client.hint
         if self._turns is None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import socket
+import struct
 from collections.abc import AsyncIterator
 
 import pytest
@@ -147,6 +149,37 @@ async def test_a_stream_that_nobody_reads_stops_the_client_and_not_the_memory() 
         await sending
 
 
+async def test_a_client_that_leaves_while_nobody_reads_its_stream_is_noticed() -> None:
+    async with open_door(replay_max=10 * KIB) as door:
+        Collecting(door.gateway)
+        client = await door.connect()
+        sending = asyncio.ensure_future(send_much(client, 50 * KIB * KIB))
+        await soon(door.gateway.arrived)
+        (front,) = door.server._hub.fronts
+        await until(lambda: front.paused)
+        sending.cancel()
+        sock = client.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # else it waits to send the rest
+        client.writer.transport.abort()
+        await soon(door.gateway.settled)
+        assert door.gateway.ended == ["cancelled"]
+
+
+async def test_a_client_that_leaves_after_a_stream_that_ended_ahead_of_its_reader_is_noticed() -> None:
+    async with open_door(replay_max=10) as door:
+        Collecting(door.gateway)
+        client = await door.connect()
+        size = 300 * KIB
+        await client.send(sized(size))
+        await client.send(b"x" * 100)
+        await soon(door.gateway.arrived)
+        (front,) = door.server._hub.fronts
+        front.data_received(b"x" * (size - 100))  # as one large read may bring it
+        client.close()
+        await soon(door.gateway.settled)
+        assert door.gateway.ended == ["cancelled"]
+
+
 async def send_much(client: RawClient, size: int) -> None:
     await client.send(sized(size))
     piece = b"x" * 64 * KIB
@@ -235,7 +268,18 @@ async def test_a_reply_that_ends_before_the_stream_was_read_is_finished_and_the_
                 await client.send(b"x" * 100 * KIB)
         answer = await client.answer()
         assert (answer.status, answer.body) == (429, b"too fast")
+        assert answer.fields[b"connection"] == b"close"
         assert await client.rest() == b""
+
+
+async def test_after_a_stream_that_was_read_to_its_end_the_connection_lives_on() -> None:
+    async with open_door(replay_max=10) as door:
+        client = await door.connect()
+        for _ in range(2):
+            await client.send(sized(100) + b"x" * 50)
+            await soon(door.gateway.arrived)
+            answer = await client.ask(b"x" * 50)
+            assert (answer.body, b"connection" in answer.fields) == (b"100", False)
 
 
 async def test_a_known_caller_is_told_to_continue_and_then_named(door: Door) -> None:
