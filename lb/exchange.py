@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from lb.balancing.asker import ANYBODY, Asker
 from lb.balancing.backend import Backend
+from lb.metering.quota import Ticket
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -60,8 +62,14 @@ class Request:
     """The address the connection came from."""
     interim: Callable[[int, Headers], None] | None = None
     """Told of interim replies (1xx): the client's way to hear of them while nobody has answered it yet."""
+    asker: Asker = ANYBODY
+    """For whom it is sent, where there are tenants."""
+    ticket: Ticket | None = None
+    """What it reserved."""
     fields: bytes = b""
     """`headers`, rendered once for all attempts."""
+    once: bool = False
+    """It makes something that must not be made twice, so it is not sent again where it may have arrived."""
 
     def __post_init__(self) -> None:
         if not self.fields:
@@ -154,7 +162,8 @@ class Transport(Protocol):
         """Send and wait for the final reply head (1xx are not final).
 
         `target` and `body` stand in for the request's own, since both may name a deployment. A reused connection that
-        turns out stale before a byte came back is replaced once, unseen. Raises `BackendFailed`.
+        turns out stale before a byte came back is replaced once, unseen, unless the request is to be sent `once`.
+        Raises `BackendFailed`.
         """
 
 

@@ -3,13 +3,17 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from lb.admission import Admission
 from lb.balancing.routing import Operation, Route, Unroutable, needs_name, route
 from lb.conclusion import not_served
 from lb.events import Emit, Finished, Outcome
 from lb.exchange import BackendFailed, Client, ClientGone, Request
 from lb.failover import Answering, Failover
+from lb.metering.quota import Ticket
+from lb.metering.usage import Usage
 from lb.refusal import Head, Refusal
 
+NOTHING = Usage()
 Identity = str | None | Refusal
 Identify = Callable[[Head], Identity | Awaitable[Identity]]
 """Who is calling: a name, None where nobody is asked, a refusal, or either of them later, when keys must be fetched."""
@@ -24,6 +28,8 @@ class Gateway:
         self.identify = identify
         self.failover = failover
         self.explain = explain
+        self.admission: Admission | None = None
+        """Asked where there are tenants."""
         self._clock = clock
         self._emit = emit
 
@@ -43,15 +49,18 @@ class Gateway:
             raise
         finally:
             told.seconds = self._clock() - started
+            if request.ticket is not None:
+                self._settle(request.ticket, told)
             self._emit(told)
 
     async def _answer(self, request: Request, client: Client, told: Finished) -> None:
-        found = self._route(request)
+        found = self._route(request) if self.admission is None else self._admit(request, told, self.admission)
         if isinstance(found, Refusal):
             self._refuse(request, client, told, found)
             told.outcome = Outcome.REFUSED
             return
         told.deployment = found.deployment
+        request.once = not found.operation.repeatable
         answering = self.failover.answer(request, found)
         try:
             async with answering as answer:
@@ -66,6 +75,29 @@ class Gateway:
                 told.outcome = Outcome.RELAYED
         finally:
             told.attempts = answering.attempts
+
+    def _admit(self, request: Request, told: Finished, admission: Admission) -> Route | Refusal:
+        """Whose is it, where to, and is it within their budget?"""
+        tenant = admission.identify(request)
+        if isinstance(tenant, Refusal):
+            return tenant
+        if tenant is not None:
+            told.tenant = tenant.name
+        found = self._route(request)
+        if isinstance(found, Refusal) or tenant is None:
+            return found
+        told.deployment = found.deployment
+        return admission.admit(request, found, tenant) or found
+
+    def _settle(self, ticket: Ticket, told: Finished) -> None:
+        """A backend's refusal costs no tokens. What nobody has counted stays as it was reserved."""
+        now, quota = self._clock(), ticket.quota
+        if told.attempts == 0 or told.outcome is Outcome.EXHAUSTED:
+            quota.cancel(now, ticket)
+        elif told.status is not None and told.status >= 400:
+            quota.settle(now, ticket, NOTHING)
+        else:
+            quota.settle(now, ticket, told.usage)
 
     def _route(self, request: Request) -> Route | Refusal:
         body = request.body

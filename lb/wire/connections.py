@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from math import inf
 
 from lb.wire.address import Address
 from lb.wire.connection import Connection
@@ -36,10 +37,13 @@ class Connections:
         self._idle: dict[Connection, None] = {}  # a stack from which the middle can leave
         self._retired = False
 
-    def take(self) -> Connection | None:
-        """An idle connection, if there is one."""
+    def take(self, quiet: float = inf) -> Connection | None:
+        """The idle connection that was used last, if there is one that was quiet for no longer than these seconds."""
         while self._idle:
             connection = self._idle.popitem()[0]
+            if connection.quiet > quiet:
+                self._idle[connection] = None
+                return None
             if connection.transport.is_closing():
                 connection.abandon()
                 continue

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from math import inf
+from typing import Final, Protocol
 
 from lb.balancing.backend import Backend
 from lb.exchange import BodyStream, ClientGone, Reply, Request
@@ -15,6 +16,9 @@ from lb.wire.request_writer import render_head, write
 from lb.wire.sweep import Sweep
 from lb.wire.tls import backend_context
 from lb.wire.tunnel import Proxy
+
+RECENT_SECONDS: Final = 2.0
+"""Nobody closes a connection that was used within these: servers wait at least 5 s for the next request."""
 
 
 class Credential(Protocol):
@@ -59,8 +63,8 @@ class SocketTransport:
             line = await self._credential.fetch(backend)
         pool = self._pools.get(backend.url) or self._pool(backend.url)
         head = render_head(pool.address, line, request, target, body)
-        # A body that can be sent only once is not risked on a connection that may turn out stale.
-        connection = pool.take() if isinstance(body, bytes) else None
+        # What can be sent only once is not risked on a connection that may turn out stale.
+        connection = pool.take(RECENT_SECONDS if request.once else inf) if isinstance(body, bytes) else None
         while True:
             if connection is None:
                 connection = await pool.open()
@@ -69,6 +73,8 @@ class SocketTransport:
                 write(connection, head, body, request.chunked)
                 return await waiter
             except Stale:
+                if request.once:
+                    raise  # it may have arrived all the same
                 self.counters.replaced += 1
                 connection = None
             except BaseException:

@@ -108,6 +108,17 @@ def test_what_may_not_be_repeated_is_relayed_unchanged_where_there_is_a_reply(ca
     tell()
 
 
+@pytest.mark.parametrize("kind", REQUESTS)
+def test_the_transport_is_told_what_it_must_not_send_again_by_itself(kind: str) -> None:
+    @in_virtual_time
+    async def tell() -> None:
+        asked = replace(REQUESTS[kind])
+        await Story({"a": [ok()]}).ask(asked)
+        assert asked.once == (kind not in REPEATABLE)
+
+    tell()
+
+
 HEALTH = {"throttled": "cooling", "faulted": "available", "misconfigured": "misconfigured", "relayed": "available"}
 
 

@@ -8,13 +8,14 @@ from scripted_backend import OK, Collector, Peer, a_request, answering, scripted
 
 from lb.balancing.backend import Backend
 from lb.exchange import BackendFailed, Blame
-from lb.wire.transport import SocketTransport
+from lb.wire.transport import RECENT_SECONDS, SocketTransport
 
 BOTH_LOOPS = True
 
 
-async def ask(transport: SocketTransport, backend: Backend, body: bytes = b"{}") -> bytes:
+async def ask(transport: SocketTransport, backend: Backend, body: bytes = b"{}", *, once: bool = False) -> bytes:
     request = a_request(body)
+    request.once = once
     reply = await transport.send(backend, request, request.target, body)
     got = Collector()
     await reply.relay(got)
@@ -90,6 +91,42 @@ async def test_a_connection_that_ends_as_the_request_arrives_is_replaced_unseen(
         assert backend.accepted == 2
         assert requests[1].endswith(b"second")
     assert transport.counters.replaced == 1
+
+
+async def test_what_must_not_be_made_twice_is_not_sent_again(transport: SocketTransport) -> None:
+    requests = 0
+
+    async def play(peer: Peer) -> None:
+        nonlocal requests
+        await peer.request()
+        await peer.say(OK)
+        await peer.request()
+        requests += 1
+
+    async with scripted(play) as backend:
+        await ask(transport, backend.backend())
+        with pytest.raises(BackendFailed) as failure:
+            await ask(transport, backend.backend(), once=True)
+        assert failure.value.blame is Blame.LOST
+        assert (backend.accepted, requests) == (1, 1)
+
+
+async def test_what_must_not_be_made_twice_goes_out_on_a_connection_that_is_not_stale(
+    transport: SocketTransport,
+) -> None:
+    async def play(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await peer.say(OK)
+
+    async with scripted(play) as backend:
+        for _ in range(2):
+            await ask(transport, backend.backend(), once=True)
+        assert backend.accepted == 1
+        (connection,) = transport._sweep.connections
+        connection.quiet = RECENT_SECONDS + 1
+        await ask(transport, backend.backend(), once=True)
+        assert backend.accepted == 2
 
 
 async def test_it_is_replaced_once_and_never_twice(transport: SocketTransport) -> None:
