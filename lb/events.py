@@ -6,6 +6,7 @@ from enum import Enum
 
 from lb.balancing.backend import Backend
 from lb.balancing.transitions import Cooled, Ejected, Restored
+from lb.metering.usage import Usage
 
 
 class Outcome(Enum):
@@ -57,6 +58,10 @@ class Finished:
     seconds: float
     backend: str | None = None
     detail: str = ""
+    tenant: str | None = None
+    """Whose it was, where there are tenants."""
+    usage: Usage | None = None
+    """What it cost, as far as it was watched."""
 
 
 @dataclass(slots=True)
@@ -68,7 +73,18 @@ class Exhausted:
     seconds: float
 
 
-Event = Attempted | Judged | Finished | Cooled | Ejected | Restored | Exhausted
+@dataclass(slots=True)
+class OverQuota:
+    """A tenant's budget is used up, so its request is refused; `seconds` is None where it could never be held."""
+
+    request_id: str
+    tenant: str
+    deployment: str | None
+    limit: str
+    seconds: float | None
+
+
+Event = Attempted | Judged | Finished | Cooled | Ejected | Restored | Exhausted | OverQuota
 Emit = Callable[[Event], None]
 
 __all__ = [
@@ -81,5 +97,6 @@ __all__ = [
     "Finished",
     "Judged",
     "Outcome",
+    "OverQuota",
     "Restored",
 ]

@@ -119,7 +119,7 @@ class Answering:
     async def _find(self) -> Reply | Refusal:
         """The loop. Returning a reply is the commit point: from its first byte on nothing fails over."""
         self._failover.budget.request(self._failover.clock())
-        names: set[str] = set()
+        names: set[str] = set(self._request.asker.excluded)
         while attempt := await self._permit(names):
             names.add(attempt.backend.name)
             verdict = await self._try(attempt, names)
@@ -138,7 +138,7 @@ class Answering:
         until = 0.0
         while True:
             now = failover.clock()
-            attempt = failover.pool.begin(now, deployment, names, self._request.id)
+            attempt = failover.pool.begin(now, deployment, names, self._request.id, self._request.asker.strangers)
             if attempt is not None:
                 self._held.append(attempt)
                 return attempt
@@ -245,8 +245,9 @@ class Answering:
     def _cannot_send_again(self) -> Refusal:
         """Throttled with a body that is gone: the client may send it again as soon as anybody would take it."""
         failover, deployment, now = self._failover, self._route.deployment, self._failover.clock()
-        waits = failover.pool.soonest(now, deployment)
-        if waits is None or failover.pool.others(now, deployment, set()):
+        excluded = self._request.asker.excluded
+        waits = failover.pool.soonest(now, deployment, excluded)
+        if waits is None or failover.pool.others(now, deployment, set(excluded)):
             return cannot_send_again(SOON)
         failover.emit(Exhausted(self._request.id, deployment, waits))
         return all_throttled(waits)
@@ -254,7 +255,7 @@ class Answering:
     def _conclude(self) -> Reply | Refusal:
         """Nobody is left to try. Throttling comes first, since the client can do something about it: wait."""
         failover, deployment = self._failover, self._route.deployment
-        seconds = failover.pool.soonest(failover.clock(), deployment)
+        seconds = failover.pool.soonest(failover.clock(), deployment, self._request.asker.excluded)
         if seconds is None and any(isinstance(tried.verdict, Throttled) for tried in self.tried):
             seconds = SOON  # it was so short that it is over
         if seconds is not None:

@@ -65,21 +65,37 @@ class Pool:
         """The deployments that are configured by name, sorted."""
         return sorted({name for site in self._table.sites for name in site.backend.deployments or ()})
 
-    def begin(self, now: float, deployment: str | None, tried: set[str], request_id: str) -> Attempt | None:
-        """A permit for the best backend not yet in `tried`, or None. Lowest priority number first, then the policy."""
+    def begin(
+        self,
+        now: float,
+        deployment: str | None,
+        tried: set[str],
+        request_id: str,
+        avoid: frozenset[str] = frozenset(),
+    ) -> Attempt | None:
+        """A permit for the best backend not yet in `tried`, or None. Lowest priority number first, then the policy.
+
+        Backends in `avoid` are asked only when no other is available.
+        """
         if now >= self._next_return:
             self.expire(now)
         if self._sharing is not None:
-            return self._begin_among_peers(now, deployment, tried, request_id, self._sharing)
-        chosen = self._choose(now, deployment, tried)
+            return self._begin_among_peers(now, deployment, tried, request_id, avoid, self._sharing)
+        chosen = self._choose(now, deployment, tried, avoid)
         return None if chosen is None else self._permit(now, chosen, request_id)
 
     def _begin_among_peers(
-        self, now: float, deployment: str | None, tried: set[str], request_id: str, sharing: Sharing
+        self,
+        now: float,
+        deployment: str | None,
+        tried: set[str],
+        request_id: str,
+        avoid: frozenset[str],
+        sharing: Sharing,
     ) -> Attempt | None:
         """As `begin`, with what other workers know, and within what all of them together may do."""
         sharing.hear(now)
-        while (chosen := self._choose(now, deployment, tried)) is not None:
+        while (chosen := self._choose(now, deployment, tried, avoid)) is not None:
             risky = not (chosen.admits(now) or (chosen.silent and self._throttled(now, deployment)))
             attempt = self._permit(now, chosen, request_id)
             if not attempt.bound:
@@ -90,8 +106,9 @@ class Pool:
             self.release(attempt)
         return None
 
-    def _choose(self, now: float, deployment: str | None, tried: set[str]) -> Health | None:
-        candidates = self._candidates(now, deployment, tried)
+    def _choose(self, now: float, deployment: str | None, tried: set[str], avoid: frozenset[str]) -> Health | None:
+        candidates = self._candidates(now, deployment, tried | avoid) if avoid else []
+        candidates = candidates or self._candidates(now, deployment, tried)
         if len(candidates) > 1:
             chosen = self._policy(candidates, now, self._rng)
             take_turn(candidates, chosen)
@@ -201,13 +218,15 @@ class Pool:
             for h in self._table.lane(deployment)
         )
 
-    def soonest(self, now: float, deployment: str | None) -> float | None:
+    def soonest(self, now: float, deployment: str | None, excluded: frozenset[str] = frozenset()) -> float | None:
         """Seconds until the first of those that cool is back, among those who may serve this deployment.
 
         None when nobody cools. Where an ejection lasts longer than the cooldown, its end counts, if nobody would be let
         through before.
         """
         lane = self._table.lane(deployment)
+        if excluded:
+            lane = [health for health in lane if health.site.backend.name not in excluded]
         waits = [
             (health.back_at() if health.silent or health.misconfigured else health.cooling_until) - now
             for health in lane

@@ -1,6 +1,6 @@
 """Command line, environment and file become one configuration, or a list of all that is wrong with them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 
 from pydantic import ValidationError
@@ -92,8 +92,13 @@ def _judge(draft: Draft, file: str | None) -> Loaded:
         paths = {path for path, _ in explained}
         wrong.update(paths)
         rest.drop(paths)
-    problems.extend(line for involved, line in conflicts(config, rest) if not wrong.intersection(involved))
+    problems.extend(line for involved, line in conflicts(config, rest) if not _touches(involved, wrong))
     loaded = Loaded(config, rest.origins, tuple(warnings(config, rest)), file, frozenset(wrong))
     if problems:
         raise ConfigProblems(problems, loaded)
     return loaded
+
+
+def _touches(involved: Iterable[Path], wrong: Iterable[Path]) -> bool:
+    """Does a wrong value stand in one of these places, or within it? Then nobody knows what was meant."""
+    return any(path[: len(place)] == place for path in wrong for place in involved)

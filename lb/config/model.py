@@ -4,13 +4,16 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 
 from lb.balancing.backend import DEFAULT_SCOPE, Backend
 from lb.config import address, values
 from lb.config import clients as callers
 from lb.config.certificates import certificate_file
+from lb.config.section import Section
+from lb.config.tenants import TenancySection, TenantSection
 from lb.config.values import Wrong
+from lb.metering.tenant import Tenants
 
 DAY = 86_400.0
 GIB = 2**30
@@ -39,12 +42,6 @@ def _deployments(value: object) -> dict[str, str]:
 
 def _split(value: object) -> list[tuple[str, str, str]]:
     return [item.partition("=") for item in values.items(value)]
-
-
-class Section(BaseModel):
-    """Frozen; a name that is not known is a problem."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class BackendSection(Section):
@@ -134,6 +131,8 @@ class LimitsSection(Section):
     replay_max_bytes: Annotated[int, BeforeValidator(values.size(0, 4 * GIB))] = 32 * 2**20
     replay_total_bytes: Annotated[int, BeforeValidator(values.size(0, 1024 * GIB))] = 512 * 2**20
     drain_seconds: Annotated[float, BeforeValidator(values.number(0, 3600))] = 25.0
+    max_wait_seconds: Annotated[float, BeforeValidator(values.number(0, 3600))] = 0.0
+    max_waiting: Annotated[int, BeforeValidator(values.whole(1, 1_000_000))] = 1000
 
 
 class PlatformSection(Section):
@@ -152,6 +151,8 @@ class Config(Section):
     backends: tuple[BackendSection, ...] = ()
     clients: tuple[ClientSection, ...] = ()
     entra: EntraSection | None = None
+    tenants: tuple[TenantSection, ...] = ()
+    tenancy: TenancySection = TenancySection()
     listen: ListenSection = ListenSection()
     admin: AdminSection = AdminSection()
     log: LogSection = LogSection()
@@ -176,6 +177,12 @@ class Config(Section):
     def entra_settings(self) -> callers.EntraSettings | None:
         """Which Entra tokens are good, or None when callers are not checked by tokens."""
         return self.entra.to_domain() if self.entra else None
+
+    def domain_tenants(self) -> Tenants | None:
+        """Whose requests are whose; None where nobody asked for it."""
+        if not self.tenants and self.tenancy == TenancySection():
+            return None
+        return self.tenancy.to_domain(self.tenants, [backend.name for backend in self.backends])
 
     @property
     def checks_callers(self) -> bool:

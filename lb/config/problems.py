@@ -10,8 +10,10 @@ from pydantic_core import ErrorDetails
 
 from lb.config.draft import Draft, Origin, Source, dotted
 from lb.config.environment import SERVICE_LINKS
-from lb.config.model import BackendSection, ClientSection, Config, Section
+from lb.config.model import BackendSection, ClientSection, Config
+from lb.config.section import Section
 from lb.config.settings import BY_PATH, CLIENT_KEYS, SECRETS, SUFFIXES, Path
+from lb.config.tenants import LimitsOfTenant, TenantSection
 from lb.config.values import Wrong, did_you_mean
 
 MASK = "****"
@@ -118,6 +120,8 @@ def _section(path: Path) -> type[Section]:
         return BackendSection
     if path[:1] == ("clients",):
         return ClientSection
+    if path[:1] == ("tenants",):
+        return TenantSection if len(path) < 4 else LimitsOfTenant
     if not path:
         return Config
     annotation = Config.model_fields[str(path[0])].annotation

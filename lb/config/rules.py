@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+from lb.config import tenant_rules
 from lb.config.address import is_excepted, is_loopback, is_wildcard
 from lb.config.draft import Draft
 from lb.config.model import BackendSection, Config
@@ -19,6 +20,7 @@ Conflict = tuple[tuple[Path, ...], str]
 
 def conflicts_in_draft(draft: Draft) -> Iterator[str]:
     """Rules that hold whatever the values are worth."""
+    yield from tenant_rules.twice_named(draft)
     backends = draft.tree.get("backends")
     if not backends and not draft.is_broken(("backends",)):
         yield "BACKEND_1_URL: found no backend; allowed is at least one, here or under `backends:` in the file"
@@ -44,6 +46,7 @@ def conflicts(config: Config, draft: Draft) -> Iterator[Conflict]:
     yield from _ports(config, draft)
     yield from _replay(config, draft)
     yield from _plain_proxy(config, draft)
+    yield from tenant_rules.conflicts(config, draft)
 
 
 def _clients(config: Config, draft: Draft) -> Iterator[Conflict]:
@@ -112,6 +115,7 @@ def warnings(config: Config, draft: Draft) -> Iterator[str]:
     if 0 < config.limits.http_timeout_seconds <= config.limits.first_event_seconds:
         first, idle = (place(("limits", f"{field}_seconds"), draft) for field in ("first_event", "http_timeout"))
         yield f"{first} is not below {idle}, so it never acts"
+    yield from tenant_rules.warnings(config, draft)
     named = Counter(backend.url for backend in config.backends)
     for index, backend in enumerate(config.backends):
         at = partial(_of_backend, draft, index)

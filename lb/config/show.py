@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pydantic import SecretStr
 
 from lb.config.draft import dotted
-from lb.config.model import Section
 from lb.config.problems import MASK, Loaded, mask_address
+from lb.config.section import Section
 from lb.config.settings import BY_PATH, Path
 from lb.config.values import size_text
 
@@ -30,6 +30,9 @@ def _value(value: object, path: Path, loaded: Loaded) -> Iterator[Line]:
     elif isinstance(value, tuple) and value and isinstance(value[0], Section):
         for index, item in enumerate(value):
             yield from _section(item, (*path, index), loaded)
+    elif isinstance(value, dict) and any(isinstance(item, Section) for item in value.values()):
+        for name, item in value.items():
+            yield from _section(item, (*path, name), loaded)
     elif path in loaded.wrong:
         yield dotted(path), "?", "see the problem"
     else:

@@ -55,6 +55,7 @@ class Hold(NamedTuple):
 class Ticket:
     """A reservation. Settle it or cancel it; whatever comes after the first does nothing."""
 
+    quota: "Quota"
     tenant: str
     holds: tuple[Hold, ...]
     open: bool = True
@@ -106,13 +107,13 @@ class Quota:
         """Take the estimate from every budget that it concerns, or from none."""
         budgets = self._concerned(tenant, deployment)
         if not budgets:
-            return Ticket(tenant, ())
+            return Ticket(self, tenant, ())
         with self._book:
             refused = [found for budget in budgets if (found := _short(now, budget, estimate)) is not None]
             if refused:
                 return max(refused, key=lambda found: float("inf") if found.seconds is None else found.seconds)
             holds = [(budget, budget.amount(estimate)) for budget in budgets]
-            return Ticket(tenant, tuple([Hold(b, b.meter.add(now, amount), amount) for b, amount in holds]))
+            return Ticket(self, tenant, tuple([Hold(b, b.meter.add(now, amount), amount) for b, amount in holds]))
 
     def settle(self, now: float, ticket: Ticket, usage: Usage | None) -> None:
         """The request has ended and cost this much; None or an unknown usage: the reservation stands."""
@@ -123,10 +124,12 @@ class Quota:
         """No backend took the request: it cost nothing and does not count."""
         self._close(now, ticket, 0, 0)
 
-    def standings(self, now: float, tenant: str) -> list[Standing]:
-        """How all budgets of a tenant stand."""
+    def standings(self, now: float, tenant: str, deployment: str | None = None) -> list[Standing]:
+        """How the budgets of a tenant stand that concern a deployment; without one, all of them."""
+        everything = [budget for each in self._budgets.get(tenant, {}).values() for budget in each]
         with self._book:
-            return [_standing(now, budget) for each in self._budgets.get(tenant, {}).values() for budget in each]
+            concerned = everything if deployment is None else self._concerned(tenant, deployment)
+            return [_standing(now, budget) for budget in concerned]
 
     def _close(self, now: float, ticket: Ticket, tokens: int | None, requests: int) -> None:
         if not ticket.open:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, StrEnum
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Tenant:
         return self.deployments is None or deployment.lower() in self.deployments
 
 
-class Source(Enum):
+class Source(StrEnum):
     """Where a request says who it is from."""
 
     CALLER = "caller"  # the name of its client key or Entra identity, which was checked

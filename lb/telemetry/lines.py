@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from lb.events import Attempted, Cooled, Ejected, Event, Exhausted, Finished, Judged, Outcome, Restored
+from lb.events import Attempted, Cooled, Ejected, Event, Exhausted, Finished, Judged, Outcome, OverQuota, Restored
 from lb.telemetry.log import Logs
 
 REMEDY = (
@@ -33,6 +33,7 @@ class LogLines:
             Ejected: self.ejected,
             Restored: self.restored,
             Exhausted: self.exhausted,
+            OverQuota: self.over_quota,
             Finished: self.finished,
         }
 
@@ -64,12 +65,19 @@ class LogLines:
         fields = _named(deployment=event.deployment, request_id=event.request_id)
         self._say("warning", "All backends are throttled", **fields, retry_after=max(1, math.ceil(event.seconds)))
 
+    def over_quota(self, event: OverQuota) -> None:
+        fields = _named(tenant=event.tenant, deployment=event.deployment, request_id=event.request_id)
+        if event.seconds is not None:
+            fields["retry_after"] = max(1, math.ceil(event.seconds))
+        self._say("info", "A tenant's quota is used up", **fields, limit=event.limit)
+
     def finished(self, event: Finished) -> None:
         if not self._debug and event.outcome is not Outcome.CRASHED and event.outcome is not Outcome.CUT:
             return  # nearly always: not worth gathering fields that nobody will see
         fields = _named(
             request_id=event.request_id,
             method=event.method,
+            tenant=event.tenant,
             status=event.status,
             backend=event.backend,
             deployment=event.deployment,

@@ -45,6 +45,12 @@ KEYS = st.sampled_from(
         "allowed",
         "port",
         "platform",
+        "tenants",
+        "tenancy",
+        "per_deployment",
+        "callers",
+        "sources",
+        "tokens_per_minute",
     ]
 ) | st.text(max_size=4)
 TREES = st.recursive(

@@ -45,6 +45,8 @@ def test_the_defaults_are_the_contracts() -> None:
         "replay_max_bytes": 32 * 2**20,
         "replay_total_bytes": 512 * 2**20,
         "drain_seconds": 25,
+        "max_wait_seconds": 0,
+        "max_waiting": 1000,
     }
     assert (config.listen.host, config.listen.port) == ("0.0.0.0", 8080)  # noqa: S104 - the contract's default
     assert (config.admin.host, config.admin.port) == ("127.0.0.1", 8081)
