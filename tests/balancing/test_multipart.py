@@ -1,6 +1,7 @@
 """The model of a form is the part of that name, or the form is refused."""
 
 import contextlib
+import time
 from email.parser import BytesParser
 
 import pytest
@@ -70,7 +71,6 @@ def test_clients_write_the_head_of_a_part_in_many_ways(head: str) -> None:
         'Content-Disposition: form-data; name="models"',
         'Content-Disposition: form-data; name="my model"',
         'Content-Disposition: form-data; filename="model"',
-        'Content-Disposition: attachment; name="model"',
         'Content-Type: text/plain; name="model"',
     ],
 )
@@ -82,6 +82,12 @@ def test_what_only_looks_like_the_name_is_not_it(head: str) -> None:
     "head",
     [
         'Content-Disposition: form-data; name="mod\\el"',
+        'Content-Disposition: attachment; name="model"',
+        'Content-Disposition: ; name="model"',
+        "Content-Disposition: form-data; name='model'",
+        "Content-Disposition: form-data; name=<model>",
+        'Content-Disposition: form-data; name*0="mod"; name*1="el"',
+        "Content-Disposition: form-data; name*0*=utf-8''mod; name*1=el",
         'Content-Disposition: form-data; name="file"; name="model"',
         'Content-Disposition: form-data; name="model"; name="file"',
         "Content-Disposition: form-data; name*=utf-8''model",
@@ -106,6 +112,29 @@ def test_what_stands_behind_the_end_of_the_form_does_not_count() -> None:
     assert value(form(part("model", b"a")) + b"\r\n" + form(part("model", b"b"))) == "a"
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        form(part("model", b"a")).replace(b"\r\n", b"\n"),
+        part("model", b"b").replace(b"\r\n", b"\n") + form(part("model", b"a")),
+        form(part("file", part("model", b"b").replace(b"\r\n", b"\n")), part("model", b"a")),
+        b"\n" + form(part("model", b"a")),
+        form(part("model", b"a"), b"--XyZ--\n"),
+    ],
+)
+def test_a_boundary_that_only_some_readers_see_is_refused(body: bytes) -> None:
+    with pytest.raises(Ambiguous):
+        value(body)
+
+
+def test_a_form_of_countless_parts_is_refused_at_once() -> None:
+    started = time.process_time()
+    for many in (b"\r\n--X" * 4_000_000, b"--X\r\n" * 4_000_000):
+        with pytest.raises(Ambiguous, match="more than"):
+            find_model_part(many, b"X")
+    assert time.process_time() - started < 1.0, "seconds for 24 MB: every other request would wait"
+
+
 def test_a_longer_boundary_that_begins_alike_is_content() -> None:
     inner = b'x\r\n--XyZZ\r\nContent-Disposition: form-data; name="model"\r\n\r\nno\r\n--XyZZ--'
     assert value(form(part("file", inner), part("model", b"yes"))) == "yes"
@@ -124,12 +153,28 @@ def test_a_model_that_is_not_there_to_its_end_is_not_guessed() -> None:
         (b"multipart/form-data; boundary=abc", b"abc"),
         (b'multipart/form-data; boundary="a b;c"', b"a b;c"),
         (b"multipart/form-data;charset=utf-8;BOUNDARY=abc", b"abc"),
+        (b"multipart/form-data; boundary=----WebKitFormBoundaryAbC", b"----WebKitFormBoundaryAbC"),
+        (b'multipart/form-data; boundary="a\\b"', None),
         (b"multipart/form-data", None),
         (b"multipart/form-data; boundary=", None),
     ],
 )
 def test_the_boundary_is_read_from_the_content_type(content_type: bytes, boundary: bytes | None) -> None:
     assert boundary_of(content_type) == boundary
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        b"multipart/form-data; boundary=a; boundary=b",
+        b'multipart/form-data; x="; boundary=a"; boundary=b',
+        b"multipart/form-data; boundary=a; Boundary*=utf-8''b",
+        b"multipart/form-data; boundary=a; boundary*0=b",
+    ],
+)
+def test_a_content_type_with_two_boundaries_is_refused(content_type: bytes) -> None:
+    with pytest.raises(Ambiguous):
+        boundary_of(content_type)
 
 
 TEXT = st.text("abc=;- \r\n\"'model", max_size=20)
