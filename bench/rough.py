@@ -70,6 +70,7 @@ class Rough(asyncio.Protocol):
         self.crowd = crowd
         self.waits = False
         self.rest = b""
+        self.due = crowd.loop.time()
         self.timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -91,16 +92,10 @@ class Rough(asyncio.Protocol):
             return
         self.waits = True
         self.rest = b""
+        self.due = max(self.due + crowd.pace, crowd.loop.time() - 1.0)
         self.transport.write(crowd.plain)
-        self.timer = crowd.loop.call_later(crowd.pace, self._next)
         if crowd.rng.random() < LEAVERS:
             crowd.loop.call_later(crowd.rng.random() * 0.002, self.leave)
-
-    def _next(self) -> None:
-        if self.waits:
-            self.timer = self.crowd.loop.call_later(self.crowd.pace, self._next)
-        else:
-            self.ask()
 
     def leave(self) -> None:
         """Close the connection whatever is under way."""
@@ -121,6 +116,8 @@ class Rough(asyncio.Protocol):
         self.crowd.seen.other_status += not self.rest.startswith(b"HTTP/1.1 200")
         if self.crowd.rng.random() < SHORT_LIVED:
             self.transport.close()
+        else:
+            self.timer = self.crowd.loop.call_at(max(self.due, self.crowd.loop.time()), self.ask)
 
 
 class RoughStream(Rough):
