@@ -1,0 +1,58 @@
+"""Readers of replies that come whole: a JSON text, or something that says nothing of its cost."""
+
+from typing import Protocol
+
+from lb.metering.estimate import Count
+from lb.metering.tail import Tail
+from lb.metering.usage import Usage
+
+
+class Reader(Protocol):
+    """Reads a reply's cost while its body passes."""
+
+    def feed(self, piece: bytes) -> None:
+        """Take the next piece of the body."""
+
+    def reported(self) -> Usage | None:
+        """What the reply says of its cost; None when it says nothing that can be read. Asked when no more will come."""
+
+    def counted(self, count: Count | None = None) -> int | None:
+        """Tokens of the text that went by, by the reader's own count or by this one; None where none was kept."""
+
+
+class BodyReader:
+    """Reads a JSON reply. Holds what stands behind its usage, which is little; the rest passes."""
+
+    __slots__ = ("_tail",)
+
+    def __init__(self) -> None:
+        self._tail = Tail()
+
+    def feed(self, piece: bytes) -> None:
+        """Take the next piece."""
+        self._tail.feed(piece)
+
+    def reported(self) -> Usage | None:
+        """What the reply says: the last one counts where a name is there twice, as it does for JSON parsers."""
+        return self._tail.usage(1)
+
+    def counted(self, count: Count | None = None) -> int | None:
+        """A reply that comes whole is not held to be counted."""
+        return None
+
+
+class Mute:
+    """Speech, pictures, plain text: nothing in it says what it cost."""
+
+    __slots__ = ()
+
+    def feed(self, piece: bytes) -> None:
+        """Let it pass."""
+
+    def reported(self) -> Usage | None:
+        """Nothing."""
+        return None
+
+    def counted(self, count: Count | None = None) -> int | None:
+        """Nothing."""
+        return None

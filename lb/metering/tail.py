@@ -1,0 +1,89 @@
+"""Finds the `usage` member of a JSON text that is too large, or not worth, to be held: only what stands behind it is.
+
+Inside a JSON string a quotation mark is escaped, so `"usage"` with a colon behind it is always the name of a member.
+It may be a member of something else, though: requests are echoed, and a tool's schema may have a property of that name.
+How deep a member stands is told by what closes behind it, since the text ends at depth 0.
+"""
+
+import json
+import re
+
+from lb.metering.usage import Usage, read_usage
+
+KEY = b'"usage"'
+HELD = 64 * 1024
+"""Bytes that may stand behind the usage and be held. The largest of what APIs put there is the `metadata` of a
+response: 16 pairs of at most 64 and 512 characters."""
+_OPENING = re.compile(rb'"usage"[ \t\r\n]*:[ \t\r\n]*(?=\{)')
+_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]', re.DOTALL)
+_DEPTHS = {b"{"[0]: 1, b"["[0]: 1, b"}"[0]: -1, b"]"[0]: -1}
+_DECODER = json.JSONDecoder()
+
+
+class Tail:
+    """Feed it the text in any pieces. Holds nothing before the first `"usage"`, and no more than `HELD` from there."""
+
+    __slots__ = ("_edge", "_held")
+
+    def __init__(self) -> None:
+        self._edge = b""
+        """The end of the last piece, in which the name may have begun."""
+        self._held: bytearray | None = None
+
+    def feed(self, piece: bytes) -> None:
+        """Take the next piece."""
+        if self._held is not None:
+            self._held += piece
+            if len(self._held) > HELD:
+                self._shorten()
+            return
+        at = piece.find(KEY)
+        if at >= 0:
+            self._held = bytearray(piece[at:])
+        elif self._edge and (at := (seam := self._edge + piece[: len(KEY)]).find(KEY)) >= 0:
+            self._held = bytearray(seam[at:] + piece[len(KEY) :])
+        elif len(piece) >= len(KEY) - 1:
+            self._edge = piece[1 - len(KEY) :]
+        else:
+            self._edge = (self._edge + piece)[1 - len(KEY) :]
+        if self._held is not None and len(self._held) > HELD:
+            self._shorten()
+
+    def usage(self, deepest: int) -> Usage | None:
+        """The last usage that stands no deeper than `deepest`: 1 is a member of the outermost object.
+
+        To be asked when the text is over. In one that was cut nobody knows how deep a member stood: None.
+        """
+        held = bytes(self._held or b"")
+        for opening in reversed(list(_OPENING.finditer(held))):
+            told = _object(held, opening.end())
+            usage = read_usage(told)
+            if usage is not None and 1 <= _depth(held, opening.end()) <= deepest:
+                return usage
+        return None
+
+    def _shorten(self) -> None:
+        """Let go of the first one, and of what stands before the next: usage is among the last members."""
+        held = self._held or bytearray()
+        while len(held) > HELD:
+            at = held.find(KEY, 1)
+            if at < 0:
+                self._edge = bytes(held[1 - len(KEY) :])
+                self._held = None
+                return
+            del held[:at]
+
+
+def _object(held: bytes, at: int) -> object:
+    try:
+        return _DECODER.raw_decode(held[at:].decode("utf-8", "replace"))[0]
+    except (ValueError, RecursionError):
+        return None
+
+
+def _depth(held: bytes, at: int) -> int:
+    """How deep the object that begins at `at` stands: what closes behind it, less what opens."""
+    depth = 0
+    for match in _STRUCTURE.finditer(held, at):
+        depth -= _DEPTHS.get(held[match.start()], 0)
+    return depth

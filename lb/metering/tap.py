@@ -1,0 +1,146 @@
+"""Watches the body of one reply for what it cost. Fed behind the relay's write; delays, changes and breaks nothing."""
+
+import zlib
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+
+from lb.metering.estimate import Count, rough
+from lb.metering.replies import BodyReader, Mute, Reader
+from lb.metering.streams import StreamReader
+from lb.metering.usage import UNKNOWN, Usage
+
+INFLATED = 64 * 1024
+"""Bytes that are unpacked at once."""
+_CALLS = {
+    "chat/completions": "chat",
+    "completions": "completions",
+    "responses": "responses",
+    "embeddings": "embeddings",
+    "audio/transcriptions": "transcriptions",
+    "audio/translations": "translations",
+    "audio/speech": "speech",
+    "images/generations": "images",
+    "images/edits": "images",
+    "moderations": "moderations",
+}
+OTHER = "other"
+
+
+@lru_cache(maxsize=1024)
+def call_named(path: bytes) -> str:
+    """Which API a path belongs to, in one word of a closed set: a label for metrics."""
+    segments = [segment for segment in path.decode("ascii", "replace").lower().split("/") if segment]
+    if segments[:2] == ["openai", "deployments"]:
+        segments = segments[3:]  # a deployment may well be called `chat`
+    return _CALLS.get("/".join(segments[-2:])) or _CALLS.get("".join(segments[-1:])) or OTHER
+
+
+class UsageTap:
+    """Feed it with `data`, then ask for `usage` once; after that, for an estimate, `recount` may be asked anywhere.
+
+    `prompt` counts the request's prompt: it is asked only when the reply does not tell. `keep` keeps the reply's text
+    for `recount`.
+    """
+
+    __slots__ = ("_inflate", "_prompt", "_reader", "failure")
+
+    def __init__(
+        self, content_type: bytes, content_encoding: bytes, prompt: Callable[[Count], int], *, keep: bool = False
+    ) -> None:
+        self._prompt = prompt
+        self._inflate = _inflater(content_encoding)
+        self._reader: Reader = _reader(content_type, keep) if self._inflate is not _nothing else Mute()
+        self.failure: Exception | None = None
+        """What went wrong while reading: a bug, or a body that is not what its head says."""
+
+    def data(self, chunk: bytes) -> None:
+        """Take a piece of the body. Never raises; after a failure it looks no further."""
+        try:
+            if self._inflate is None:
+                self._reader.feed(chunk)
+            else:
+                for piece in self._inflate(chunk):
+                    self._reader.feed(piece)
+        except Exception as failure:
+            self.failure = failure
+            self._inflate = _nothing
+
+    def usage(self) -> Usage:
+        """What the reply cost: as told; else, for a stream, as counted; else unknown. Never raises."""
+        try:
+            return self._reader.reported() or self._estimated(None)
+        except Exception as failure:
+            self.failure = failure
+            return UNKNOWN
+
+    def recount(self, count: Count) -> Usage:
+        """The estimate again, by a better count. It takes long: not for the event loop."""
+        return self._estimated(count)
+
+    def _estimated(self, count: Count | None) -> Usage:
+        completion = self._reader.counted(count)
+        if completion is None:
+            return UNKNOWN
+        prompt = self._prompt(count or rough)
+        return Usage(prompt=prompt, completion=completion, total=prompt + completion, estimated=True)
+
+
+_Inflate = Callable[[bytes], Iterator[bytes]]
+
+
+def _nothing(packed: bytes) -> Iterator[bytes]:
+    return iter(())
+
+
+def _reader(content_type: bytes, keep: bool) -> Reader:
+    kind = content_type.partition(b";")[0].strip().lower()
+    if kind == b"text/event-stream":
+        return StreamReader(keep=keep)
+    return BodyReader() if kind == b"application/json" or kind.endswith(b"+json") else Mute()
+
+
+def _inflater(coding: bytes) -> _Inflate | None:
+    """Unpacks the body's content coding; None where there is nothing to unpack."""
+    coding = coding.strip().lower()
+    if coding in (b"", b"identity"):
+        return None
+    if coding in (b"gzip", b"x-gzip"):
+        return _Unpacking(31).feed
+    return _Unpacking(15).feed if coding == b"deflate" else _nothing
+
+
+class _Unpacking:
+    """Unpacks what comes in any pieces. Raises zlib.error for what was not packed so."""
+
+    def __init__(self, wbits: int) -> None:
+        self._wbits = wbits
+        self._reader = zlib.decompressobj(wbits)
+        self._early = b""
+        """What came before the first byte was unpacked: a wrong header shows with its second byte."""
+        self._begun = False
+
+    def feed(self, packed: bytes) -> Iterator[bytes]:
+        if not self._begun:
+            self._early += packed
+        while packed:
+            try:
+                piece = self._reader.decompress(packed, INFLATED)
+            except zlib.error:
+                if self._begun or self._wbits != 15:
+                    raise
+                self._wbits = -15  # `deflate` without the wrapping that RFC 9110 section 8.4.1.2 asks for
+                self._reader = zlib.decompressobj(-15)
+                packed = self._early
+                continue
+            if piece:
+                self._begun, self._early = True, b""
+                yield piece
+            packed = self._reader.unconsumed_tail or self._next_member()
+
+    def _next_member(self) -> bytes:
+        """What stands behind the end of a gzip member is another one (RFC 1952 section 2.2)."""
+        rest = self._reader.unused_data
+        if rest and self._wbits == 31:
+            self._reader = zlib.decompressobj(31)
+            return rest
+        return b""
