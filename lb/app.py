@@ -20,6 +20,7 @@ from lb.gateway import Gateway
 from lb.telemetry.lines import LogLines
 from lb.telemetry.log import Logs
 from lb.telemetry.tally import Tally
+from lb.wire.acceptor import Ahead
 from lb.wire.callers import Callers
 from lb.wire.credentials import Credentials, default_azure
 from lb.wire.hub import Limits
@@ -77,6 +78,7 @@ class App:
         # The way in comes last: nothing may arrive before everything stands.
         self.server = Server(self.gateway, report, _limits(config))
         self.admin = AdminServer(self.overview) if peers is None else None
+        self._ahead: Ahead | None = None
         self._ticker: asyncio.TimerHandle | None = None
 
     def emit(self, event: Event) -> None:
@@ -84,11 +86,15 @@ class App:
         self.tally(event)
         self._lines(event)
 
-    async def start(self, sock: socket.socket) -> None:
-        """Take requests from a bound socket. Raises OSError when the operator listener's address is taken."""
+    async def start(self, sock: socket.socket, ahead: Ahead | None = None) -> None:
+        """Take requests from a bound socket. Raises OSError when the operator listener's address is taken.
+
+        `ahead` keeps the shares of several workers on that socket even.
+        """
+        self._ahead = ahead
         if self.admin is not None:
             await self.admin.start(self.config.admin.host, self.config.admin.port)
-        await self.server.start(sock=sock)
+        await self.server.start(sock=sock, ahead=ahead)
         self._tick()
 
     def heard(self) -> None:
@@ -146,6 +152,8 @@ class App:
 
     def _tick(self) -> None:
         self.pool.tick(clock())
+        if self._ahead is not None:
+            self._ahead(self.server.connections)
         self._ticker = asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)
 
     def _transport(self, config: Config) -> SocketTransport:

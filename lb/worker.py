@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+from functools import partial
 
 import orjson
 
@@ -34,7 +35,7 @@ class Worker:
     async def live(self) -> int:
         """Start, serve, drain, end."""
         app, room, loop = self._app, self._room, asyncio.get_running_loop()
-        await app.start(self._sock)
+        await app.start(self._sock, partial(room.shares.ahead, self._number))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
@@ -45,6 +46,7 @@ class Worker:
         room.bells.ring(room.supervisor)
         await self._stop.wait()
         await app.drain()
+        room.shares.leave(self._number)
         if self._timer is not None:
             self._timer.cancel()
         self._show()

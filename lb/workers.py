@@ -149,6 +149,7 @@ class Supervisor:
             self._tell(child, death)
             if child is not self._office:
                 self._testament.open(child.number, death.pid)
+                self._room.shares.leave(child.number)
                 self._room.ring_workers()  # the rights that it had are free
 
     def _tell(self, child: Child, death: Death) -> None:

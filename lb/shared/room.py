@@ -7,6 +7,7 @@ from lb.shared.bells import Bells
 from lb.shared.board import Board, Reader, Writer
 from lb.shared.claims import Claims
 from lb.shared.pages import Pages
+from lb.shared.shares import Shares
 
 
 class Room:
@@ -18,6 +19,7 @@ class Room:
         self.supervisor = workers + 1
         self.board = Board(workers)
         self.claims = Claims()
+        self.shares = Shares(workers)
         self.bells = Bells(workers + 2)
         self.pages = Pages(workers + 1)
         """One for each worker, and one for what those that died had counted."""

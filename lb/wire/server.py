@@ -3,6 +3,7 @@
 import asyncio
 import socket
 
+from lb.wire.acceptor import Acceptor, Ahead
 from lb.wire.front import Front
 from lb.wire.hub import Gateway, Hub, Limits, Report
 
@@ -18,7 +19,7 @@ class Server:
 
     def __init__(self, gateway: Gateway, report: Report, limits: Limits | None = None) -> None:
         self._hub = Hub(gateway, report, limits or Limits())
-        self._servers: list[asyncio.Server] = []
+        self._servers: list[asyncio.Server | Acceptor] = []
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -51,12 +52,22 @@ class Server:
         self._hub.budget.limit = limits.kept_max
 
     async def start(
-        self, sock: socket.socket | None = None, *, host: str | list[str] = "127.0.0.1", port: int = 0
+        self,
+        sock: socket.socket | None = None,
+        *,
+        host: str | list[str] = "127.0.0.1",
+        port: int = 0,
+        ahead: Ahead | None = None,
     ) -> None:
-        """Listen on a bound socket, or on one host or several and a port. Raises `OSError` where that cannot be."""
+        """Listen on a bound socket, or on one host or several and a port. Raises `OSError` where that cannot be.
+
+        With `ahead` other workers listen on the same socket.
+        """
         loop = asyncio.get_running_loop()
         self._hub.now = loop.time()
-        if sock is not None:
+        if sock is not None and ahead is not None:
+            self._servers.append(Acceptor(sock, self._front, lambda: self.connections, ahead))
+        elif sock is not None:
             self._servers.append(await loop.create_server(self._front, sock=sock, backlog=_BACKLOG))
         else:
             self._servers.append(await loop.create_server(self._front, host, port, backlog=_BACKLOG))

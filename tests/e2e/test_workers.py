@@ -223,7 +223,8 @@ async def test_counts_are_summed_and_outlive_a_worker(session: aiohttp.ClientSes
         assert sum(row["served"] for row in status["backends"]) == 50
         assert {line["worker"] for line in await lines(balancer, "Proxying to", 50)} == {1, 2}
         workers = await workers_of(balancer)
-        assert sum(worker["connections"] for worker in workers.values()) == status["connections"]
+        assert status["connections"] == 50
+        assert min(worker["connections"] for worker in workers.values()) >= 20
         os.kill(workers[1]["pid"], signal.SIGKILL)
         await balancer.line(lambda line: "was killed" in line["event"])
         async with asyncio.timeout(5):
@@ -265,7 +266,7 @@ async def test_a_worker_that_cannot_start_is_not_started_for_ever() -> None:
         from lb.app import App
         from lb.cli import main
 
-        async def start(self, sock):
+        async def start(self, *_):
             raise RuntimeError("no way to start")
 
         App.start = start
