@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from lb.admission import Admission
-from lb.balancing.routing import Operation, Route, Unroutable, needs_name, route
+from lb.balancing.routing import Route, Unroutable, needs_name, route
 from lb.conclusion import not_served
 from lb.events import Emit, Finished, Outcome
 from lb.exchange import BackendFailed, Client, ClientGone, Request
@@ -114,7 +114,7 @@ class Gateway:
         except Unroutable as problem:
             return Refusal(400, "BadRequest", f"{str(problem).capitalize()}.")
         pool = self.failover.pool
-        if found.unnamed and found.operation is Operation.INFERENCE and any(map(needs_name, pool.backends)):
+        if found.unnamed and any(map(needs_name, pool.backends)):
             return Refusal(
                 400, "BadRequest", f"The request names no deployment and must, to find its backend: {found.unnamed}."
             )

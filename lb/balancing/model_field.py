@@ -7,6 +7,7 @@ with escapes is refused rather than guessed (RFC 8259 section 4 leaves the meani
 import json
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 
@@ -25,11 +26,20 @@ class Ambiguous(ValueError):
 _KEY = b'"model"'
 _OBJECT = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*\{")
 """The beginning of an object; some writers put a byte order mark before it, and some readers take it."""
+_KEY_AND_COLON = re.compile(_KEY + rb"[ \t\r\n]*:")
 _COLON = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*")
 _STRING = re.compile(rb'"[^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*+"', re.DOTALL)
-_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[{}\[\]]', re.DOTALL)
-"""A string or a bracket. A string that does not end is one, too, and nothing is tried twice (`*+`): otherwise each of
-its escaped quotes would be read to the end again, and 100 KB of them would hold up everybody for minutes."""
+_STRINGS = re.compile(rb'(?:"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)[^"{}\[\]]*+)++', re.DOTALL)
+"""Strings and what is no bracket between them. A string that does not end is one, too, and nothing is tried twice
+(`*+`): otherwise each of its escaped quotes would be read to the end again, and 100 KB of them would hold up everybody
+for minutes."""
+_DULL = re.compile(
+    rb'(?:[^"]++|"(?!model"[ \t\r\n]*:)[^"\\]*+"|"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"(?![ \t\r\n]*:)|\\?\Z))++', re.DOTALL
+)
+"""Everything up to the next key that is `model` or has escapes."""
+_KEYS_MAX = 10_000
+"""Keys that may be `model`; each costs some microseconds, during which nobody else is served."""
+_ANY_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _ESCAPED_LETTER = re.compile(rb"\\u00(?:[46][0-9a-fA-F]|[57][0-9aA])")
 """A Latin letter written as an escape, which no serializer does unasked."""
 
@@ -41,7 +51,7 @@ def find_model(body: bytes, *, whole: bool = True) -> Field | None:
     """
     if not _OBJECT.match(body):
         return None
-    keys = list(_keys(body))
+    keys = list(islice(_keys(body), 2))
     plain = _ESCAPED_LETTER.search(body) is None
     if plain and not keys:
         return None
@@ -52,11 +62,9 @@ def find_model(body: bytes, *, whole: bool = True) -> Field | None:
 
 def _keys(body: bytes) -> Iterator[int]:
     """Positions of `"model"` tokens that are followed by a colon. Inside a string the quotes would be escaped."""
-    at = body.find(_KEY)
-    while at >= 0:
-        if not _is_escaped(body, at) and _COLON.match(body, at + len(_KEY)):
-            yield at
-        at = body.find(_KEY, at + len(_KEY))
+    for found in _KEY_AND_COLON.finditer(body):
+        if not _is_escaped(body, found.start()):
+            yield found.start()
 
 
 def _is_escaped(body: bytes, at: int) -> bool:
@@ -74,12 +82,9 @@ def _is_top_level(body: bytes, at: int, whole: bool) -> bool:
 
 
 def _depth(body: bytes, start: int, end: int) -> int:
-    depth = 0
-    for token in _TOKEN.finditer(body, start, end):
-        first = body[token.start()]
-        if first != 0x22:
-            depth += 1 if first in b"{[" else -1
-    return depth
+    """How many brackets are opened and not closed. A loop over them would take seconds for some megabytes."""
+    bare = _STRINGS.sub(b"", body[start:end])
+    return bare.count(b"{") + bare.count(b"[") - bare.count(b"}") - bare.count(b"]")
 
 
 def _value(body: bytes, key: int) -> Field | None:
@@ -94,17 +99,22 @@ def _value(body: bytes, key: int) -> Field | None:
 
 
 def _scan(body: bytes) -> Field | None:
-    """Walk all tokens and compare every top-level key."""
-    depth, found, field = 0, False, None
-    for token in _TOKEN.finditer(body):
-        first = body[token.start()]
-        if first != 0x22:
-            depth += 1 if first in b"{[" else -1
-        elif depth == 1 and _COLON.match(body, token.end()) and _is_model(token[0]):
+    """Walk all that may be `model` and compare every top-level key."""
+    depth, at, found, field = 0, 0, False, None
+    for _ in range(_KEYS_MAX):
+        dull = _DULL.match(body, at)
+        if dull is not None:
+            depth += _depth(body, at, dull.end())
+            at = dull.end()
+        key = _ANY_STRING.match(body, at)
+        if key is None:
+            return field
+        at = key.end()
+        if depth == 1 and _is_model(key[0]):
             if found:
                 raise Ambiguous("the body has the key `model` twice")
-            found, field = True, _value(body, token.end() - len(_KEY))
-    return field
+            found, field = True, _value(body, at - len(_KEY))
+    raise Ambiguous("the body has too many keys that may be `model`")
 
 
 def _is_model(text: bytes) -> bool:

@@ -1,6 +1,7 @@
 """What does a request ask for, and how does it have to be rewritten for a backend? Path and body in, values out."""
 
 import json
+import re
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -47,15 +48,20 @@ class Route:
     start: int = 0
     end: int = 0
     unnamed: str = ""
-    """Why an operation that works on a deployment names none that we can see."""
+    """Why a request that works on a deployment, or may do so, names none that we can see."""
+    unreadable: bool = False
+    """A reader behind us may see a name in the body that we cannot see."""
 
 
 INFERENCE = frozenset({"chat", "completions", "responses", "embeddings", "images", "audio", "moderations"})
 """First path segments, behind `/openai[/v1]` or behind the deployment, of calls that make nothing durable."""
 
 BASE_MODEL = frozenset(
-    {"fine_tuning", "fine-tunes", "evals", "batches", "files", "uploads", "models", "vector_stores", "deployments"}
-)
+    {
+        "fine_tuning", "fine-tunes", "evals", "batches", "files", "uploads", "models", "vector_stores", "deployments",
+        "containers", "skills",
+    }
+)  # fmt: skip
 """First path segments of calls whose `model`, if any, is not a deployment."""
 
 _REMEMBERED_TARGET = 512
@@ -76,7 +82,8 @@ def route(
     if found.place is Place.PATH or method in _SAFE_METHODS or not rest or rest[0] in BASE_MODEL:
         return found
     by_body = _by_body(found.operation, content_type, content_encoding, body, whole)
-    if by_body.unnamed and (found.operation is not Operation.INFERENCE or len(rest) > 2):
+    known = not by_body.unreadable
+    if by_body.unnamed and known and (found.operation is not Operation.INFERENCE or len(rest) > 2):
         return found  # such as a conversation, or the cancelling of a response: no deployment is meant
     return by_body
 
@@ -93,6 +100,7 @@ def _route_by_path(method: str, target: bytes) -> tuple[Route, tuple[str, ...]]:
     if at is not None:
         name, start, end = segments[at + 1]
         return Route(_operation(method, names[at + 2 : at + 3]), _deployment(name), Place.PATH, start, end), ()
+    _check_hidden(target)
     rest = _behind_base(names)
     return Route(_operation(method, rest[:1])), tuple(rest)
 
@@ -111,10 +119,24 @@ def _segments(target: bytes) -> list[tuple[str, int, int]]:
 
 
 def _deployments_at(names: list[str]) -> int | None:
-    """Index of `deployments` in `/openai/deployments/{name}/...`; Azure does not mind the case."""
-    if len(names) > 2 and names[0].lower() == "openai" and names[1].lower() == "deployments":
-        return 1
+    """Index of `deployments` in `/openai/deployments/{name}/...`, of which a backend's address may hold the first
+    part. Azure does not mind the case."""
+    for at, base in enumerate((["deployments"], ["openai", "deployments"])):
+        if len(names) > at + 1 and [name.lower() for name in names[: at + 1]] == base:
+            return at
     return None
+
+
+def _check_hidden(target: bytes) -> None:
+    """Raises `Unroutable` for a path that names a deployment once it is decoded again, or parameters are cut off."""
+    path = target.partition(b"?")[0]
+    if b"%" not in path and b";" not in path:
+        return
+    for _ in range(3):
+        path = unquote_to_bytes(path)
+        names = [part.partition(b";")[0].decode("latin-1") for part in re.split(rb"[/\\]", path)]
+        if _deployments_at([name for name in names if name]) is not None:
+            raise Unroutable("the path names a deployment in a way that may be read differently behind us")
 
 
 def _behind_base(names: list[str]) -> list[str]:
@@ -145,18 +167,25 @@ def _deployment(name: str) -> str:
 
 def _by_body(operation: Operation, content_type: bytes, content_encoding: bytes, body: bytes, whole: bool) -> Route:
     if content_encoding and content_encoding.strip().lower() != b"identity":
-        return Route(operation, unnamed="the body is compressed, so its `model` cannot be read")
+        return Route(operation, unnamed="the body is compressed, so its `model` cannot be read", unreadable=True)
     kind = content_type.partition(b";")[0].strip().lower()
+    if _is_wide(kind, body):
+        return Route(operation, unnamed="the body is not in UTF-8, so its `model` cannot be read", unreadable=True)
     try:
         place, field = _find(kind, content_type, body, whole)
     except Ambiguous as problem:
         raise Unroutable(str(problem)) from None
     if field is None or not field.value:
         where = "the body" if whole else "the beginning of the body, all that is kept of one so large,"
-        return Route(operation, unnamed=f"{where} has no `model`")
+        return Route(operation, unnamed=f"{where} has no `model`", unreadable=not whole)
     if len(field.value) > NAME_MAX or not field.value.isprintable():
         raise Unroutable("the `model` in the body is not a name that a deployment can have")
     return Route(operation, field.value, place, field.start, field.end)
+
+
+def _is_wide(kind: bytes, body: bytes) -> bool:
+    """Is it JSON in UTF-16 or UTF-32, which some readers take (RFC 8259 section 8.1 wants UTF-8)?"""
+    return (not kind or b"json" in kind) and (b"\0" in body[:4] or body[:2] in (b"\xff\xfe", b"\xfe\xff"))
 
 
 def _find(kind: bytes, content_type: bytes, body: bytes, whole: bool) -> tuple[Place, Field | None]:

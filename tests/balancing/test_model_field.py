@@ -172,3 +172,26 @@ def test_a_megabyte_made_to_be_slow_is_read_in_one_pass(body: bytes) -> None:
     with contextlib.suppress(Ambiguous):
         find_model(body)
     assert time.process_time() - started < 2.0, "seconds for one megabyte: every other request would wait"
+
+
+MEGA = 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"a":' + b"[" * 8 * MEGA + b',"model":"x"' + b"]" * 8 * MEGA + b"}",
+        b'{"a":[' + b"[]," * 5 * MEGA + b'0],"model":"x"}',
+        b'{"a":[' + b'"",' * 5 * MEGA + b'0],"model":"x","b":"\\u0041"}',
+        b'{"a":"\\u0041","b":[' + b"{}," * 5 * MEGA + b'0],"model":"x"}',
+        b'{"a":{' + b'"model":1,' * (3 * MEGA // 2) + b'"b":0},"model":"x"}',
+        b'{"a":[' + b'"model",' * 2 * MEGA + b'0],"model":"x"}',
+        b'{"a":{' + b'"\\u0041":1,' * MEGA + b'"b":0},"model":"x"}',
+    ],
+    ids=["deep", "flat", "strings", "objects", "nested models", "model as a value", "escaped keys"],
+)
+def test_a_body_of_16_megabytes_holds_nobody_up_for_long(body: bytes) -> None:
+    started = time.process_time()
+    with contextlib.suppress(Ambiguous):
+        find_model(body)
+    assert time.process_time() - started < 2.0, "seconds; a loop over its tokens took 4"

@@ -32,6 +32,7 @@ def of(target: str, body: bytes = b"", method: str = "POST", kind: bytes = JSON,
         ("/openai/deployments/chat/", "chat"),
         ("/openai/deployments/deployments/chat/completions", "deployments"),
         ("/openai/deployments/chat/chat/completions?model=other&deployment=other", "chat"),
+        ("/deployments/chat/chat/completions", "chat"),
     ],
 )
 def test_the_path_names_the_deployment_whatever_the_body_says(target: str, name: str) -> None:
@@ -121,6 +122,41 @@ def test_an_assistant_and_a_run_name_a_deployment() -> None:
 def test_a_call_on_an_object_that_exists_needs_no_model(target: str) -> None:
     found = of(target, b'{"metadata":{}}')
     assert (found.deployment, found.unnamed) == (None, "")
+
+
+@pytest.mark.parametrize("target", ["/openai/v1/threads/runs", "/openai/v1/assistants", "/openai/v1/responses/x/y"])
+def test_where_a_model_may_stand_a_body_that_cannot_be_read_says_why(target: str) -> None:
+    body = '{"model":"x"}'
+    assert "compressed" in of(target, b"\x1f\x8b", coding=b"gzip").unnamed
+    for coding in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"):
+        assert "UTF-8" in of(target, body.encode(coding)).unnamed
+        assert "UTF-8" in of(target, body.encode(coding), kind=b"").unnamed
+    assert "beginning" in route("POST", target.encode(), JSON, b"", b'{"a":"', whole=False).unnamed
+    assert of(target, b"\0\0binary", kind=b"application/octet-stream").unnamed == ""
+    assert of("/openai/v1/containers/c/files", b"\x1f\x8b", coding=b"gzip").unnamed == ""
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/openai%2Fdeployments/other/chat/completions",
+        "/openai%2fdeployments%2fother%2fchat/completions",
+        "/openai%252Fdeployments%252Fother/chat/completions",
+        "/openai/%2Fdeployments/other/chat/completions",
+        "/openai%5Cdeployments/other/chat/completions",
+        "/openai;a=b/deployments/other/chat/completions",
+        "/openai/deployments;a=b/other/chat/completions",
+        "/%2564eployments/other/chat/completions",
+    ],
+)
+def test_a_deployment_that_only_some_readers_see_in_the_path_is_refused(target: str) -> None:
+    with pytest.raises(Unroutable):
+        of(target, b'{"model":"chat"}')
+
+
+def test_other_paths_may_hold_what_they_like() -> None:
+    for target in ("/openai/v1/files/a%2Fb;c", "/openai/v1/files/openai%2Fdeployments%2Fx", "/openai/v1/x?a=%2F;b"):
+        assert of(target).deployment is None
 
 
 def test_inference_without_a_model_that_can_be_read_says_why() -> None:

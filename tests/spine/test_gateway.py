@@ -36,6 +36,9 @@ async def test_a_deployment_that_nobody_serves_is_a_404_that_lists_what_is_serve
         (request(b"/openai/v1/responses", body=b'{"model":"chat","model":"x"}'), "twice"),
         (request(b"/openai/v1/responses", body=b'{"mod\\u0065l":"chat"}'), "escapes"),
         (request(b"/openai/deployments/a%2Fb/chat/completions"), "characters"),
+        (request(b"/openai%2Fdeployments/secret/chat/completions"), "differently"),
+        (request(b"/openai/v1/threads/runs", body=b"\x1f\x8b", content_encoding=b"gzip"), "compressed"),
+        (request(b"/openai/v1/assistants", body='{"model":"secret"}'.encode("utf-16")), "UTF-8"),
     ],
 )
 def test_what_cannot_be_routed_is_a_400_that_says_why(what: object, says: str) -> None:
