@@ -19,11 +19,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench import table
-from bench.children import CannotServe, Child, Cores, free_port, open_files
+from bench.children import CannotServe, Child, Cores, free_port, leave_orderly, open_files
 from bench.field import Field
 from bench.figures import FIGURES, Bench, Effort, Numbers, saturated_gateway, throttled_first
 from bench.proxies import Make
 
+KEPT = 2000
+"""Open files of a proxy that are not held streams: connections that it keeps to the backend, above all."""
 BUSY = 0.7
 """A load average above this before we start: somebody else is using the machine."""
 
@@ -93,10 +95,11 @@ def _add(found: Numbers, more: Numbers) -> None:
 def main() -> int:
     """Command line. Exit code 1 when a request failed."""
     a = _arguments()
+    leave_orderly()
     work = Path(tempfile.mkdtemp(prefix="lb-bench-"))
     effort = Effort.quick() if a.quick else Effort(reps=a.reps, seconds=a.seconds, stream_seconds=a.seconds + 2)
     before = os.getloadavg()[0]
-    effort = replace(effort, held=min(effort.held, (open_files() - 500) // 2))
+    effort = replace(effort, held=min(effort.held, (open_files() - KEPT) // 2))
     run = Run(Field.found(a), effort, work)
     _say_conditions(run, before)
     run.go()

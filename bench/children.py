@@ -160,6 +160,12 @@ class Child:
         return total
 
 
+def leave_orderly() -> None:
+    """SIGTERM ends us as Ctrl-C does: with everything that we started."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def open_files() -> int:
     """How many files each child may open: as many as the system lets us have."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

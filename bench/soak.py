@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import proxies
-from bench.children import Child, Cores, free_port, open_files
+from bench.children import Child, Cores, free_port, leave_orderly, open_files
 
 TRIAL_RATE = 2000.0
 """Requests a second of the first trial."""
@@ -176,6 +176,7 @@ def main() -> int:
     parser.add_argument("--share", type=float, default=0.8, help="of one core")
     parser.add_argument("--faults", type=float, default=0.02, help="share of what two of the three backends do")
     a = parser.parse_args()
+    leave_orderly()
     open_files()
     with tempfile.TemporaryDirectory(prefix="lb-soak-") as directory, balancer(a.faults, Path(directory)) as it:
         before = it.row()
