@@ -9,6 +9,7 @@ from typing import Any
 
 from lb.admin.server import AdminServer
 from lb.admin.status import document
+from lb.admission import Admission
 from lb.balancing.peers import Peers
 from lb.balancing.policy import POLICIES
 from lb.balancing.pool import Pool
@@ -17,6 +18,8 @@ from lb.config import Config
 from lb.events import Event
 from lb.failover import Failover
 from lb.gateway import Gateway
+from lb.metering.book import Book
+from lb.metering.quota import Quota
 from lb.telemetry.lines import LogLines
 from lb.telemetry.log import Logs
 from lb.telemetry.tally import Tally
@@ -38,11 +41,13 @@ TICK_SECONDS = 0.25
 class App:
     """Everything that serves traffic in one process, put together from a configuration.
 
-    `peers` are the other workers, where there are any; their operator listener is the office's.
+    `peers` are the other workers, where there are any; their operator listener is the office's, and in `book` they add
+    up what tenants use.
     """
 
-    def __init__(self, config: Config, logs: Logs, peers: Peers | None = None) -> None:
+    def __init__(self, config: Config, logs: Logs, peers: Peers | None = None, book: Book | None = None) -> None:
         self.config = config
+        self._logs = logs
         self.started = clock()
         # Observers first: everything below tells them.
         self._lines = LogLines(logs)
@@ -69,6 +74,10 @@ class App:
         )
         self.callers = Callers(config.client_keys(), config.entra_settings(), wall, clock)
         self.gateway = Gateway(self.callers.identify, self.failover, clock, self.emit, explain=config.explain)
+        # Budgets survive every reload, too; they are asked only where there are tenants.
+        ahead = wall() - clock()
+        self._admission = Admission(Quota((), lambda now: now + ahead, book), clock, self.emit)
+        self._admit(config)
 
         def report(event: str, **facts: object) -> None:
             error = facts.pop("error", None)
@@ -116,6 +125,7 @@ class App:
         self.failover.judge = Judge(wall, config.limits.max_cooldown_seconds)
         self.failover.first_event_seconds = config.limits.first_event_seconds
         self.callers.replace(config.client_keys(), config.entra_settings())
+        self._admit(config)
         self.gateway.explain = config.explain
         self.server.limits = _limits(config)
 
@@ -149,6 +159,14 @@ class App:
     async def overview(self) -> dict[str, Any]:
         """As `status`, in the form that the operator listener asks for."""
         return self.status()
+
+    def _admit(self, config: Config) -> None:
+        tenants, tenancy = config.domain_tenants(), config.tenancy
+        self.gateway.admission = None if tenants is None else self._admission
+        if tenants is not None:
+            fields = tenancy.header.lower().encode(), tenancy.parameter.lower().encode()
+            for name in self._admission.replace(tenants, *fields, config.domain_backends()):
+                self._logs.say("error", f"Tenant `{name}` goes without limits: there are more than can be kept")
 
     def _tick(self) -> None:
         self.pool.tick(clock())

@@ -11,6 +11,7 @@ import orjson
 from lb.app import App
 from lb.config import Config
 from lb.rereading import Load, read_again
+from lb.shared.ledger import WorkerBook
 from lb.shared.room import Room, WorkerPeers
 from lb.telemetry.log import Logs
 
@@ -28,7 +29,7 @@ class Worker:
         self._logs = logs
         self._sock = sock
         self._stop = asyncio.Event()
-        self._app = App(config, logs, WorkerPeers(room, number))
+        self._app = App(config, logs, WorkerPeers(room, number), WorkerBook(room.ledger, number))
         self._answered = 0
         self._timer: asyncio.TimerHandle | None = None
 

@@ -86,6 +86,8 @@ class Window:
             if cells[place]:
                 cells[0] -= cells[place]
                 cells[place] = 0
+        if number // SLICES > last // SLICES:  # a worker that dies in the middle leaves a sum that is wrong
+            cells[0] = sum([cells[2 + place] for place in range(_KEPT)])
         cells[1] = number
         return number
 

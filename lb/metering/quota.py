@@ -93,6 +93,7 @@ class Quota:
     ) -> None:
         self._wall = wall
         self._book = book or LocalBook()
+        self._met: set[str] = set()
         self._budgets: dict[str, dict[str | None, tuple[Budget, ...]]] = {}
         self.replace(tenants)
 
@@ -176,6 +177,10 @@ class Quota:
         cells = book.cells(key, max(Window.SIZE, MAX_WORKERS))
         if cells is None:
             return None
+        if key not in self._met:
+            self._met.add(key)
+            if name == "max_concurrent":
+                cells[book.own] = 0  # what ran in a process that had this place before has ended with it
         if name == "max_concurrent":
             return Running(cells, book.workers, book.own)
         if name.endswith("minute"):

@@ -19,7 +19,7 @@ class Claims:
     """Make it before the fork: the file is inherited, the locks are each process's own."""
 
     def __init__(self) -> None:
-        self._fd = _unnamed_file()
+        self._fd = unnamed_file("lb-claims")
         self._held: set[int] = set()
 
     def claim(self, key: bytes, right: Right) -> bool:
@@ -56,9 +56,10 @@ def _offset(key: bytes, right: Right) -> int:
     return (int.from_bytes(key[:8], "little") >> 4) * _PLACES + _FIRST[right]
 
 
-def _unnamed_file() -> int:
+def unnamed_file(name: str) -> int:
+    """A descriptor of a file that is in no directory; `name` is for who looks at /proc."""
     if hasattr(os, "memfd_create"):
-        return os.memfd_create("lb-claims")  # Linux: needs no place to write to
+        return os.memfd_create(name)  # Linux: needs no place to write to
     fd, path = tempfile.mkstemp()
     os.unlink(path)
     return fd

@@ -6,6 +6,7 @@ from lb.balancing.peers import Belief, Right
 from lb.shared.bells import Bells
 from lb.shared.board import Board, Reader, Writer
 from lb.shared.claims import Claims
+from lb.shared.ledger import Ledger
 from lb.shared.pages import Pages
 from lb.shared.shares import Shares
 
@@ -19,6 +20,7 @@ class Room:
         self.supervisor = workers + 1
         self.board = Board(workers)
         self.claims = Claims()
+        self.ledger = Ledger(workers)
         self.shares = Shares(workers)
         self.bells = Bells(workers + 2)
         self.pages = Pages(workers + 1)

@@ -1,0 +1,70 @@
+"""Tenants as a user sees them: the official SDK, the real command, one process and several."""
+
+import asyncio
+
+import openai
+import pytest
+from balancer import Balancer, backends
+from openai import AsyncAzureOpenAI
+
+from lb.sim import Simulator
+
+SAID = [{"role": "user", "content": "hello"}]
+TENANTS = """
+tenants:
+  - name: ada
+    requests_per_minute: 20
+  - name: bob
+    callers: [bobs-app]
+    deployments: [chat]
+"""
+
+
+def client(balancer: Balancer, key: str) -> AsyncAzureOpenAI:
+    return AsyncAzureOpenAI(
+        azure_endpoint=balancer.url, api_key=key, api_version="2025-04-01-preview", max_retries=0, timeout=20
+    )
+
+
+async def ask(sdk: AsyncAzureOpenAI) -> int:
+    try:
+        await sdk.chat.completions.create(model="chat", messages=SAID, max_tokens=20)  # type: ignore[call-overload]
+    except openai.APIStatusError as refused:
+        return refused.status_code
+    return 200
+
+
+@pytest.mark.parametrize("workers", ["1", "3"])
+async def test_a_used_up_budget_stops_its_tenant_and_nobody_else(three: list[Simulator], workers: str) -> None:
+    settings = {"LB_CLIENT_KEYS": "ada:key-a,bobs-app:key-b", "LB_CONFIG_INLINE": TENANTS, "LB_WORKERS": workers}
+    async with Balancer(**backends(*three, **settings)) as balancer:
+        async with client(balancer, "key-a") as ada, client(balancer, "key-b") as bob:
+            adas, bobs = await asyncio.gather(
+                asyncio.gather(*[ask(ada) for _ in range(40)]), asyncio.gather(*[ask(bob) for _ in range(40)])
+            )
+            assert sorted(adas) == [200] * 20 + [429] * 20
+            assert set(bobs) == {200}
+            with pytest.raises(openai.RateLimitError) as refused:
+                await ada.chat.completions.create(model="chat", messages=SAID)  # type: ignore[call-overload]
+            with pytest.raises(openai.PermissionDeniedError):
+                await bob.embeddings.create(model="embedding", input="hello")
+        fields = refused.value.response.headers
+        assert refused.value.code == "TenantQuotaExceeded"
+        assert 50_000 < int(fields["retry-after-ms"]) <= 60_250
+        assert (fields["x-ratelimit-limit-requests"], fields["x-ratelimit-remaining-requests"]) == ("20", "0")
+        line = await balancer.line(lambda line: line["event"] == "A tenant's quota is used up")
+        assert (line["tenant"], line["limit"]) == ("ada", "requests_per_minute")
+
+
+async def test_the_query_names_a_tenant_where_that_is_trusted_and_goes_no_further(three: list[Simulator]) -> None:
+    settings = {"LB_CONFIG_INLINE": TENANTS.replace("    callers: [bobs-app]\n", ""), "LB_TENANT_FROM": "query"}
+    async with Balancer(**backends(*three, **settings)) as balancer, client(balancer, "any") as sdk:
+        named = sdk.with_options(default_query={"tenant": "Bob"})
+        await named.chat.completions.create(model="chat", messages=SAID)  # type: ignore[call-overload]
+        with pytest.raises(openai.BadRequestError) as missing:
+            await sdk.chat.completions.create(model="chat", messages=SAID)  # type: ignore[call-overload]
+        assert missing.value.code == "TenantMissing"
+        with pytest.raises(openai.AuthenticationError):
+            await sdk.with_options(default_query={"tenant": "eve"}).models.list()
+        sent = await balancer.line(lambda line: line["event"].startswith("Proxying to"))
+        assert sent["event"].endswith("/chat/completions?api-version=2025-04-01-preview")
