@@ -11,6 +11,8 @@ DEFAULT_COOLDOWN = 10.0
 MIN_COOLDOWN = 0.1
 MAX_COOLDOWN = 120.0
 NO_DEPLOYMENT = "DeploymentNotFound: there is no deployment of this name"
+_NO_DEPLOYMENT_CODE = re.compile(rb'"(?:code|type)"\s*:\s*"DeploymentNotFound"', re.IGNORECASE)
+"""As a code only: messages repeat what callers sent, and with these words in an id they could eject a backend."""
 
 Get = Callable[[bytes], bytes | None]
 """First value of a header field by its lower-case name."""
@@ -86,7 +88,7 @@ class Judge:
 
     def body(self, status: int, body: bytes) -> Verdict:
         """Judge the one status that is ambiguous without its body: 404 for a deployment that is not there."""
-        if status == 404 and b"DeploymentNotFound" in body:
+        if status == 404 and _NO_DEPLOYMENT_CODE.search(body):
             return Misconfigured(NO_DEPLOYMENT)
         return RELAY_ERROR
 

@@ -59,7 +59,20 @@ def test_another_5xx_that_names_a_wait_is_still_a_fault(status: int) -> None:
 def test_only_a_404_that_says_so_is_a_missing_deployment() -> None:
     body = b'{"error":{"code":"DeploymentNotFound","message":"The API deployment for this resource does not exist."}}'
     assert isinstance(JUDGE.body(404, body), Misconfigured)
+    assert isinstance(JUDGE.body(404, b'{ "error": {\n "code" : "DeploymentNotFound"'), Misconfigured)
     assert JUDGE.body(404, b'{"error":{"code":"404","message":"Resource not found"}}') == Relay(served=False)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"error":{"code":"not_found","message":"Response with id \'DeploymentNotFound\' not found."}}',
+        rb'{"error":{"code":"not_found","message":"No \"code\":\"DeploymentNotFound\"."}}',
+        b"DeploymentNotFound",
+    ],
+)
+def test_a_caller_cannot_put_a_missing_deployment_into_the_backends_mouth(body: bytes) -> None:
+    assert JUDGE.body(404, body) == Relay(served=False)
 
 
 @pytest.mark.parametrize(
