@@ -2,7 +2,8 @@
 
     python -m bench.profile --py-spy PATH [--stream] [--seconds 10] [--lines 30]
 
-`pip install py-spy`, in an environment of its own, brings the program. Kernel time is counted apart, by the scheduler.
+`pip install py-spy`, in an environment of its own, brings the program. A function of Python counts with the C
+code that it calls, kernel included; uvloop counts as `Runner.run`. How much is kernel is counted first, without py-spy.
 """
 
 import argparse
@@ -22,7 +23,8 @@ from bench.children import Child, Cores, free_port
 from bench.figures import Bench, Effort
 
 _PLACE = re.compile(r"(?P<function>.+) \((?P<file>[^():]+)(?::\d+)?\)$")
-IDLE = ("Condition.wait (threading.py)", "wait (threading.py)", "epoll_wait", "select (select")
+ASLEEP = "Condition.wait (threading.py)"
+"""The thread that writes the log waits for lines; py-spy takes its wait for work."""
 
 
 def frames(stack: str) -> list[str]:
@@ -41,7 +43,7 @@ def flat(raw: str, lines: int) -> Iterator[str]:
     for line in raw.splitlines():
         stack, _, samples = line.rpartition(" ")
         names = frames(stack)
-        if any(names[-1].startswith(idle) for idle in IDLE):
+        if ASLEEP in names:
             continue
         own[names[-1]] += int(samples)
         for name in set(names):
@@ -68,16 +70,17 @@ def record(bench: Bench, py_spy: str, seconds: int, stream: bool) -> str:
     """Load it and watch. Returns py-spy's raw stacks."""
     options = ("--connections", 400, "--stream") if stream else ("--connections", 32)
     raw = bench.work / "stacks"
+    before = times(bench.proxy.pid)
+    bench.measure(*options, seconds=seconds)
+    print(f"in the kernel: {kernel_share(bench.proxy.pid, before):.0%} of its CPU time")
     with bench.load(*options, "--seconds", seconds + 3):
-        command = [py_spy, "record", "--native", "--nonblocking", "--format", "raw", "--output", str(raw)]
-        before = times(bench.proxy.pid)
+        command = [py_spy, "record", "--format", "raw", "--output", str(raw)]
         subprocess.run(
             [*command, "--rate", "250", "--duration", str(seconds), "--pid", str(bench.proxy.pid)],
             check=True,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        print(f"in the kernel: {kernel_share(bench.proxy.pid, before):.0%} of its CPU time")
     return raw.read_text()
 
 
