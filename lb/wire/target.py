@@ -16,6 +16,9 @@ _ABSOLUTE = re.compile(
 """Scheme and authority without user information."""
 _SECRETS = frozenset((b"api-key", b"subscription-key", b"api_key", b"ocp-apim-subscription-key", b"x-api-key"))
 
+_PAIR = re.compile(rb"(^|[&;?])([^&;?]*)")
+"""With what is before it. Few separate by `;`, but a base URL with a query of its own brings a second `?`."""
+
 _NOT_A_PATH = Refusal(400, "BadRequest", "The request target must be a path that begins with a slash.")
 _BAD_BYTES = Refusal(400, "BadRequest", "The request target holds a character that must be percent-encoded.")
 _DOTS = Refusal(400, "BadRequest", "The path must not contain dot segments, escaped ones included.")
@@ -61,12 +64,12 @@ def without_secrets(target: bytes) -> tuple[bytes, bytes | None]:
         return target, None
     key: bytes | None = None
     kept: list[bytes] = []
-    for pair in query.split(b"&"):
-        name, _, value = pair.partition(b"=")
+    for found in _PAIR.finditer(query):
+        name, _, value = found[2].partition(b"=")
         if unquote_to_bytes(name).lower() in _SECRETS:
             key = unquote_to_bytes(value) if key is None else key
         else:
-            kept.append(pair)
+            kept.append(found[0] if kept else found[2])
     if key is None:
         return target, None
-    return (path + mark + b"&".join(kept) if kept else path), key
+    return (path + mark + b"".join(kept) if kept else path), key

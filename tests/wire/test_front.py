@@ -111,6 +111,10 @@ async def test_the_gateway_learns_the_credentials_on_the_head_and_only_there(doo
         (b"/x?a=1&api-key=k&b=2", b"/x?a=1&b=2"),
         (b"/x?api-key=k", b"/x"),
         (b"/x?subscription-key=k&a", b"/x?a"),
+        (b"/x?&a&API-KEY=k&%61pi-key=l&&", b"/x?&a&&"),
+        (b"/x?a;api-key=k;b&c", b"/x?a;b&c"),
+        (b"/x?api-version=1?api-key=k", b"/x?api-version=1"),
+        (b"/x?a=1;b=2?c&d=;&x-api-key=k", b"/x?a=1;b=2?c&d=;"),
     ],
 )
 async def test_the_target_passes_byte_for_byte_but_for_an_authority_and_keys(
