@@ -56,6 +56,7 @@ async def one_connection_to_each(stack: AsyncExitStack, balancer: Balancer) -> l
                 aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1, keepalive_timeout=60))
             )
             async with session.post(balancer.url + chat("warm-up"), json=BODY) as reply:
+                await reply.read()
                 request_id = reply.headers["x-lb-request-id"]
             line = await balancer.line(lambda line, wanted=request_id: line.get("request_id") == wanted)  # type: ignore[misc]
             found.setdefault(line["worker"], session)
