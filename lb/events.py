@@ -6,6 +6,7 @@ from enum import Enum
 
 from lb.balancing.backend import Backend
 from lb.balancing.transitions import Cooled, Ejected, Restored
+from lb.metering.estimate import Count
 from lb.metering.usage import Usage
 
 
@@ -59,9 +60,19 @@ class Finished:
     backend: str | None = None
     detail: str = ""
     tenant: str | None = None
-    """Whose it was, where there are tenants."""
+    """Whose it was: the tenant's name, or the caller's where there are no tenants."""
     usage: Usage | None = None
     """What it cost, as far as it was watched."""
+    call: str = ""
+    """The API that was called, in one word of a closed set, where its cost was watched."""
+    recount: Callable[[Count], Usage] | None = None
+    """Where the usage is estimated and the text was kept: the same by a better count, which takes long."""
+    first_byte: float | None = None
+    """Seconds until a backend's answer began to go out."""
+    waited: float = 0.0
+    """Those of them that the backend that answered took."""
+    throttled: int = 0
+    """Backends that refused it before, for a limit."""
 
 
 @dataclass(slots=True)

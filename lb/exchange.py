@@ -167,9 +167,18 @@ class Transport(Protocol):
         """
 
 
+class Tap(Protocol):
+    """Watches the body of a reply. It is fed behind each write, so it can delay, change and break nothing."""
+
+    def data(self, chunk: bytes) -> None:
+        """A piece has been relayed. Never raises."""
+
+
 class Client(Protocol):
     """The waiting client, from the moment its request is complete."""
 
+    tap: Tap | None
+    """Watches what `relay` relays."""
     gone: bool
     """It closed the connection: then the task that serves it is cancelled, too."""
 

@@ -88,6 +88,7 @@ class Answering:
         "attempts",
         "reply",
         "tried",
+        "waited",
     )
 
     def __init__(self, failover: Failover, request: Request, route: Route) -> None:
@@ -103,6 +104,13 @@ class Answering:
         self.answered_by: Backend | None = None
         self.attempts = 0
         self.tried: list[Tried] = []
+        self.waited = 0.0
+        """Seconds that the last attempt took."""
+
+    @property
+    def throttled(self) -> int:
+        """Backends that refused for a limit."""
+        return sum(isinstance(tried.verdict, Throttled) for tried in self.tried)
 
     async def __aenter__(self) -> Reply | Refusal:
         try:
@@ -155,6 +163,7 @@ class Answering:
         failover.emit(Attempted(self._request.id, backend, attempt.deployment, target, self.attempts))
         verdict = await self._ask(attempt, target, names)
         now = failover.clock()
+        self.waited = now - attempt.started
         status = self.reply.status if self.reply is not None else None
         detail = "" if isinstance(verdict, Relay) else verdict.reason
         failover.emit(
@@ -165,7 +174,7 @@ class Answering:
                 self.attempts,
                 status,
                 verdict.said,
-                now - attempt.started,
+                self.waited,
                 detail,
             )
         )

@@ -10,8 +10,10 @@ from lb.events import Emit, Finished, Outcome
 from lb.exchange import BackendFailed, Client, ClientGone, Request
 from lb.failover import Answering, Failover
 from lb.metering.quota import Ticket
+from lb.metering.tap import UsageTap, call_named
 from lb.metering.usage import Usage
 from lb.refusal import Head, Refusal
+from lb.watching import Watch
 
 NOTHING = Usage()
 Identity = str | None | Refusal
@@ -30,15 +32,17 @@ class Gateway:
         self.explain = explain
         self.admission: Admission | None = None
         """Asked where there are tenants."""
+        self.watch: Watch | None = None
+        """Asked for a tap on each reply, where it matters what they cost."""
         self._clock = clock
         self._emit = emit
 
     async def handle(self, request: Request, client: Client) -> None:
         """Answer one request, whatever comes. The outcome is *crashed* until a better one is earned."""
         started = self._clock()
-        told = Finished(request.id, request.method, None, Outcome.CRASHED, None, 0, 0.0)
+        told = Finished(request.id, request.method, None, Outcome.CRASHED, None, 0, 0.0, tenant=request.caller)
         try:
-            await self._answer(request, client, told)
+            await self._answer(request, client, told, started)
         except BackendFailed as failure:
             told.outcome, told.detail = Outcome.CUT, failure.detail
         except (ClientGone, asyncio.CancelledError):
@@ -53,7 +57,7 @@ class Gateway:
                 self._settle(request.ticket, told)
             self._emit(told)
 
-    async def _answer(self, request: Request, client: Client, told: Finished) -> None:
+    async def _answer(self, request: Request, client: Client, told: Finished, started: float) -> None:
         found = self._route(request) if self.admission is None else self._admit(request, told, self.admission)
         if isinstance(found, Refusal):
             self._refuse(request, client, told, found)
@@ -70,11 +74,23 @@ class Gateway:
                     told.outcome = Outcome.EXHAUSTED
                     return
                 told.status = answer.status
+                tap = client.tap = None if self.watch is None else self.watch(request, found, answer)
                 request.forget_content()
-                await client.relay(answer, self._explanation(request, told))
+                told.first_byte = self._clock() - started
+                try:
+                    await client.relay(answer, self._explanation(request, told))
+                finally:
+                    if tap is not None:
+                        self._tell_usage(told, request, tap)
                 told.outcome = Outcome.RELAYED
         finally:
-            told.attempts = answering.attempts
+            told.attempts, told.waited, told.throttled = answering.attempts, answering.waited, answering.throttled
+
+    def _tell_usage(self, told: Finished, request: Request, tap: UsageTap) -> None:
+        told.usage = tap.usage()
+        told.call = call_named(request.target.partition(b"?")[0])
+        if told.usage.estimated:
+            told.recount = tap.recount
 
     def _admit(self, request: Request, told: Finished, admission: Admission) -> Route | Refusal:
         """Whose is it, where to, and is it within their budget?"""

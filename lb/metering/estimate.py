@@ -29,8 +29,10 @@ _COUNTED = tuple(
 _TEXT = frozenset({"content", "text", "arguments", "output", "input", "name", "refusal", "instructions", "prompt"})
 _SPARED = re.compile(rb'"data:[^"]*"|"[A-Za-z0-9+/=_-]{4096,}"')
 """Pictures, sound and files within a request: what they cost does not follow from their length."""
-PARSED = 256 * 1024
+PARSED = 64 * 1024
 """Bytes of a request body that are parsed to be estimated; a larger one is estimated by its length."""
+BYTES_PER_TOKEN = 4
+"""Of a body that is not looked into."""
 MESSAGE = 4
 """Tokens around each message of a chat, for its role and its ends."""
 
@@ -50,11 +52,11 @@ def prompt_tokens(body: bytes, count: Count = rough) -> int:
     if len(body) > PARSED:
         body = _SPARED.sub(b'""', body)
     if len(body) > PARSED:
-        return len(body) // 4
+        return len(body) // BYTES_PER_TOKEN
     try:
         asked = json.loads(body)
     except (ValueError, RecursionError):
-        return len(body) // 4
+        return len(body) // BYTES_PER_TOKEN
     if not isinstance(asked, dict):
         return 0
     turns = asked.get("messages") or asked.get("input")

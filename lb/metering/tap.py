@@ -42,19 +42,31 @@ class UsageTap:
     for `recount`.
     """
 
-    __slots__ = ("_inflate", "_prompt", "_reader", "failure")
+    __slots__ = ("_inflate", "_keep", "_prompt", "_prompt_tokens", "_reader", "data", "failure")
 
     def __init__(
         self, content_type: bytes, content_encoding: bytes, prompt: Callable[[Count], int], *, keep: bool = False
     ) -> None:
-        self._prompt = prompt
+        self._prompt: Callable[[Count], int] | None = prompt
+        self._prompt_tokens = 0
+        self._keep = keep
         self._inflate = _inflater(content_encoding)
         self._reader: Reader = _reader(content_type, keep) if self._inflate is not _nothing else Mute()
         self.failure: Exception | None = None
         """What went wrong while reading: a bug, or a body that is not what its head says."""
+        self.data: Callable[[bytes], None] = self._first if isinstance(self._reader, StreamReader) else self._feed
+        """Takes a piece of the body. Never raises; after a failure it looks no further."""
 
-    def data(self, chunk: bytes) -> None:
-        """Take a piece of the body. Never raises; after a failure it looks no further."""
+    def _first(self, chunk: bytes) -> None:
+        """With the beginning of a stream under way, there is time for the prompt; then the request can be let go."""
+        try:
+            self._count_prompt()
+        except Exception as failure:
+            self.failure = failure
+        self.data = self._feed
+        self._feed(chunk)
+
+    def _feed(self, chunk: bytes) -> None:
         try:
             if self._inflate is None:
                 self._reader.feed(chunk)
@@ -73,6 +85,13 @@ class UsageTap:
             self.failure = failure
             return UNKNOWN
 
+    def _count_prompt(self) -> None:
+        if self._prompt is None or self._prompt_tokens:
+            return
+        self._prompt_tokens = self._prompt(rough)
+        if not self._keep:
+            self._prompt = None
+
     def recount(self, count: Count) -> Usage:
         """The estimate again, by a better count. It takes long: not for the event loop."""
         return self._estimated(count)
@@ -81,7 +100,9 @@ class UsageTap:
         completion = self._reader.counted(count)
         if completion is None:
             return UNKNOWN
-        prompt = self._prompt(count or rough)
+        if count is None:
+            self._count_prompt()
+        prompt = self._prompt_tokens if count is None or self._prompt is None else self._prompt(count)
         return Usage(prompt=prompt, completion=completion, total=prompt + completion, estimated=True)
 
 

@@ -4,7 +4,7 @@ import asyncio
 import socket
 import struct
 
-from lb.exchange import BackendFailed, ClientGone, Headers, Reply
+from lb.exchange import BackendFailed, ClientGone, Headers, Reply, Tap
 from lb.wire.headers import filtered_head, own_head, phrase, reply_head
 
 _BODILESS = frozenset((204, 304))  # RFC 9110 section 6.4.1
@@ -22,8 +22,8 @@ class WaitingClient:
     `keep` tells whether the connection may live on after it.
     """
 
-    __slots__ = ("_chunked", "_delimited", "_headless", "_modern", "_reply", "_transport", "_whole", "begun", "gone",
-                 "keep", "over")  # fmt: skip
+    __slots__ = ("_chunked", "_delimited", "_headless", "_modern", "_reply", "_transport", "_unwatched",
+                 "_whole", "begun", "gone", "keep", "over", "tap")  # fmt: skip
 
     def __init__(self, transport: asyncio.WriteTransport, method: str, modern: bool, keep: bool) -> None:
         self._transport = transport
@@ -33,6 +33,8 @@ class WaitingClient:
         self._chunked = False
         self._delimited = False
         self._whole: list[bytes] | None = None
+        self._unwatched: list[bytes] = []
+        self.tap: Tap | None = None
         self.keep = keep
         self.gone = False
         self.begun = False
@@ -78,7 +80,9 @@ class WaitingClient:
             return  # it would read as the last chunk
         if self._whole is not None:
             self._whole.append(b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._chunked else chunk)
-        elif not self._chunked:
+            self._unwatched.append(chunk)
+            return
+        if not self._chunked:
             self._write(chunk)
         elif len(chunk) <= _COPY_MAX:
             self._write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
@@ -86,6 +90,8 @@ class WaitingClient:
             self._write(b"%x\r\n" % len(chunk))
             self._write(chunk)
             self._write(b"\r\n")
+        if self.tap is not None:
+            self.tap.data(chunk)
 
     def pause(self) -> None:
         """The client reads slower than the backend writes."""
@@ -154,5 +160,7 @@ class WaitingClient:
                 self._whole.append(b"0\r\n\r\n")
             self._write(b"".join(self._whole))
             self._whole = None
+            if self.tap is not None:
+                self.tap.data(b"".join(self._unwatched))
         elif self._chunked:
             self._write(b"0\r\n\r\n")

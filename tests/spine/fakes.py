@@ -10,7 +10,7 @@ from lb.balancing.policy import Policy, least_loaded
 from lb.balancing.pool import Pool
 from lb.balancing.verdict import Judge
 from lb.events import Attempted, Event, Exhausted, Finished, Judged
-from lb.exchange import BackendFailed, Blame, BodyStream, ClientGone, Headers, Receiver, Reply, Request
+from lb.exchange import BackendFailed, Blame, BodyStream, ClientGone, Headers, Receiver, Reply, Request, Tap
 from lb.failover import Failover
 from lb.gateway import Gateway
 
@@ -137,9 +137,12 @@ class FakeClient:
     body: bytes = b""
     cut: bool = False
     leaves_after: int | None = None
+    tap: Tap | None = None
 
     def data(self, chunk: bytes) -> None:
         self.body += chunk
+        if self.tap is not None:
+            self.tap.data(chunk)
 
     def answer(self, status: int, headers: Headers, body: bytes) -> None:
         assert self.status is None, "answered twice"
