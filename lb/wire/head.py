@@ -10,9 +10,10 @@ from lb.wire.malformed import NO_LENGTH, TWICE_FRAMED, malformed, unknown_coding
 _HOST = re.compile(rb"(?:[0-9A-Za-z._~%!$&'()*+,;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Head:
-    """A checked request head: `lb.refusal.Head` for the gateway, and what this side needs of it."""
+    """A checked request head: `lb.refusal.Head` for the gateway, and what this side needs of it. It is full of secrets,
+    so that no message may show it."""
 
     method: str
     target: bytes

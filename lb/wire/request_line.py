@@ -14,7 +14,7 @@ _REMEMBERED_MAX: Final = 1024
 _remembered: dict[bytes, "RequestLine"] = {}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class RequestLine:
     method: str
     target: bytes

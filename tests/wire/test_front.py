@@ -9,6 +9,8 @@ import pytest
 
 from lb.exchange import Client, Request
 from lb.refusal import Head, Refusal
+from lb.wire.head_reader import next_head
+from lb.wire.request_line import read_line
 from tests.wire.front_door import GOOD, Door, ScriptedReply, open_door, relaying, soon, until
 
 NO = Refusal(401, "401", "Who are you?", ((b"WWW-Authenticate", b"Bearer"),))
@@ -326,3 +328,11 @@ async def test_vanished_clients_are_noticed_by_the_kernel(door: Door) -> None:
     (front,) = door.server._hub.fronts
     assert front.transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
     client.close()
+
+
+def test_a_head_shows_no_secret_to_whoever_prints_it() -> None:
+    raw = b"GET /x?api-key=secret HTTP/1.1\r\nHost: lb\r\napi-key: secret\r\nAuthorization: Bearer secret\r\n\r\n"
+    head, _ = next_head(raw, "peer")
+    assert head is not None
+    assert (head.api_key, head.bearer, head.query_key) == (b"secret", b"secret", b"secret")
+    assert "secret" not in repr(head) + repr(read_line(raw.partition(b"\r\n")[0]))
