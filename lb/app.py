@@ -72,6 +72,7 @@ class App:
             self.emit,
             first_event_seconds=config.limits.first_event_seconds,
         )
+        self._open_room(config)
         self.callers = Callers(config.client_keys(), config.entra_settings(), wall, clock)
         self.gateway = Gateway(self.callers.identify, self.failover, clock, self.emit, explain=config.explain)
         # Budgets survive every reload, too; they are asked only where there are tenants.
@@ -124,6 +125,7 @@ class App:
         self.failover.transport = self.transport
         self.failover.judge = Judge(wall, config.limits.max_cooldown_seconds)
         self.failover.first_event_seconds = config.limits.first_event_seconds
+        self._open_room(config)
         self.callers.replace(config.client_keys(), config.entra_settings())
         self._admit(config)
         self.gateway.explain = config.explain
@@ -159,6 +161,11 @@ class App:
     async def overview(self) -> dict[str, Any]:
         """As `status`, in the form that the operator listener asks for."""
         return self.status()
+
+    def _open_room(self, config: Config) -> None:
+        room = self.failover.room
+        room.seconds, room.most = config.limits.max_wait_seconds, config.limits.max_waiting
+        room.look()
 
     def _admit(self, config: Config) -> None:
         tenants, tenancy = config.domain_tenants(), config.tenancy

@@ -19,6 +19,7 @@ from lb.conclusion import Tried, all_throttled, cannot_send_again, nobody_left
 from lb.events import Attempted, Emit, Exhausted, Judged
 from lb.exchange import BackendFailed, Blame, Reply, Request, Transport
 from lb.refusal import Refusal
+from lb.waiting_room import Guest, WaitingRoom
 
 TRIAL_WAIT = 5.0
 """Seconds that a request waits for the two that try a returning deployment, before it is answered 429."""
@@ -47,6 +48,7 @@ class Failover:
         self.first_event_seconds = first_event_seconds
         self.budget = FaultBudget()
         self.waiting: set[asyncio.Future[None]] = set()
+        self.room = WaitingRoom(pool, clock)
 
     def answer(self, request: Request, route: Route) -> "Answering":
         """`async with failover.answer(request, route) as answer`: a `Reply` to relay, or a `Refusal` to send."""
@@ -57,6 +59,7 @@ class Failover:
         for waiter in self.waiting:
             if not waiter.done():
                 waiter.set_result(None)
+        self.room.look()
 
     async def next_trial(self, until: float) -> bool:
         """Wait until a trial tells; False when `until` comes first."""
@@ -82,8 +85,10 @@ class Answering:
         "_last",
         "_last_by",
         "_paid",
+        "_queued",
         "_request",
         "_route",
+        "_until",
         "answered_by",
         "attempts",
         "reply",
@@ -100,6 +105,8 @@ class Answering:
         self._last: Reply | None = None
         self._last_by: Backend | None = None
         self._paid = False
+        self._queued = False
+        self._until = 0.0
         self.reply: Reply | None = None
         self.answered_by: Backend | None = None
         self.attempts = 0
@@ -143,6 +150,8 @@ class Answering:
     async def _permit(self, names: set[str]) -> Attempt | None:
         """The next backend. While a returning deployment is being tried, the others wait for what comes of it."""
         failover, deployment = self._failover, self._route.deployment
+        if failover.room.seconds:
+            return await self._turn(names)
         until = 0.0
         while True:
             now = failover.clock()
@@ -153,6 +162,28 @@ class Answering:
             until = until or now + TRIAL_WAIT
             if not failover.pool.awaits_trial(now, deployment, names) or not await failover.next_trial(until):
                 return None
+
+    async def _turn(self, names: set[str]) -> Attempt | None:
+        """As `_permit`, where requests may wait. Backends that were throttled before may then be asked again."""
+        failover, deployment, asker = self._failover, self._route.deployment, self._request.asker
+        now, room = failover.clock(), failover.room
+        attempt = None
+        if not room.busy(deployment):
+            attempt = failover.pool.begin(now, deployment, names, self._request.id, asker.strangers)
+        if attempt is None:
+            again = {tried.backend for tried in self.tried if not isinstance(tried.verdict, Throttled)} | asker.excluded
+            self._until = self._until or now + room.seconds
+            trial = failover.pool.awaits_trial(now, deployment, again)
+            wait = failover.pool.soonest(now, deployment, asker.excluded)
+            until = max(self._until, now + TRIAL_WAIT) if trial else self._until
+            if room.busy(deployment) or trial or (wait is not None and now + wait <= until):
+                names.intersection_update(again)
+                guest = Guest(self._request.id, asker, names, back=self._queued)
+                self._queued = True
+                attempt = await room.permit(guest, deployment, until)
+        if attempt is not None:
+            self._held.append(attempt)
+        return attempt
 
     async def _try(self, attempt: Attempt, names: set[str]) -> Verdict:
         """Ask one backend, and judge and learn what comes of it."""
@@ -267,6 +298,8 @@ class Answering:
         seconds = failover.pool.soonest(failover.clock(), deployment, self._request.asker.excluded)
         if seconds is None and any(isinstance(tried.verdict, Throttled) for tried in self.tried):
             seconds = SOON  # it was so short that it is over
+        if seconds is None and self._queued and not self.tried:
+            seconds = SOON  # it waited, and others had their turn
         if seconds is not None:
             failover.emit(Exhausted(self._request.id, deployment, seconds))
             return all_throttled(seconds)
