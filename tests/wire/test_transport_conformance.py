@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import pytest
-from conftest import Key
 from oracle_transport import OracleTransport
 from scripted_backend import OK, Collector, Peer, a_request, answering, scripted, turns
 
 from lb.exchange import BackendFailed, Blame, Transport
 from lb.wire.transport import SocketTransport
+from tests.wire.conftest import Key
 
 BOTH_LOOPS = True
 
