@@ -85,7 +85,8 @@ class Run:
         recipe = make(work, self.field.backend_port, port)
         with Child(recipe.command, self.cores.proxy, work / "output", recipe.environment or None) as proxy:
             proxy.wait_port(port, recipe.start_seconds)
-            yield Bench(proxy, port, recipe, self.cores, self.work, self.effort)
+            effort = replace(self.effort, held=min(self.effort.held, recipe.held))
+            yield Bench(proxy, port, recipe, self.cores, self.work, effort)
 
 
 def _add(found: Numbers, more: Numbers) -> None:

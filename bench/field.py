@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import trustme
@@ -67,7 +68,7 @@ class Field:
     def _tls(self, work: Path, backend: int, port: int) -> proxies.Recipe:
         url = f"https://127.0.0.1:{self.tls_port}"
         make = proxies.lb(proxies.own_command(), BACKEND_1_URL=url, LB_CA_FILE=str(self.certificate))
-        return make(work, backend, port)
+        return replace(make(work, backend, port), held=1000)  # the backend takes milliseconds for each handshake
 
     def plain_and_throttled(self) -> tuple[Make, Make]:
         """Two backends each; the second balancer's preferred one is always throttled."""

@@ -22,6 +22,8 @@ class Recipe:
     path: str = PATH
     headers: tuple[str, ...] = ()
     start_seconds: float = 15.0
+    held: int = 10_000
+    """Streams that may be held through it at most."""
 
 
 Make = Callable[[Path, int, int], Recipe]
