@@ -4,6 +4,7 @@ import asyncio
 import random
 import socket
 import time
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -20,9 +21,16 @@ from lb.failover import Failover
 from lb.gateway import Gateway
 from lb.metering.book import Book
 from lb.metering.quota import Quota
+from lb.telemetry.beliefs import belief_rows
+from lb.telemetry.exposition import Exposition
 from lb.telemetry.lines import LogLines
 from lb.telemetry.log import Logs
+from lb.telemetry.machine import process_rows
+from lb.telemetry.metrics import Metrics
+from lb.telemetry.tallies import Snapshot
 from lb.telemetry.tally import Tally
+from lb.telemetry.tokenizer import Recounting, exact
+from lb.watching import watch
 from lb.wire.acceptor import Ahead
 from lb.wire.callers import Callers
 from lb.wire.credentials import Credentials, default_azure
@@ -52,6 +60,14 @@ class App:
         # Observers first: everything below tells them.
         self._lines = LogLines(logs)
         self.tally = Tally()
+        self._tokenizer = tokenizer(config.metrics.tokenizer)
+        self.metrics = Metrics(
+            _names(config),
+            seconds=config.metrics.second_buckets,
+            tokens=config.metrics.token_buckets,
+            later=self._tokenizer,
+        )
+        self._exposition = exposition(config)
         # The heart: what is believed of the backends. It survives every reload.
         self.pool = Pool(
             config.domain_backends(),
@@ -75,6 +91,7 @@ class App:
         self._open_room(config)
         self.callers = Callers(config.client_keys(), config.entra_settings(), wall, clock)
         self.gateway = Gateway(self.callers.identify, self.failover, clock, self.emit, explain=config.explain)
+        self.gateway.watch = partial(watch, keep=config.metrics.tokenizer)
         # Budgets survive every reload, too; they are asked only where there are tenants.
         ahead = wall() - clock()
         self._admission = Admission(Quota((), lambda now: now + ahead, book), clock, self.emit)
@@ -87,13 +104,14 @@ class App:
 
         # The way in comes last: nothing may arrive before everything stands.
         self.server = Server(self.gateway, report, _limits(config))
-        self.admin = AdminServer(self.overview) if peers is None else None
+        self.admin = AdminServer(self.overview, self.exposed) if peers is None else None
         self._ahead: Ahead | None = None
         self._ticker: asyncio.TimerHandle | None = None
 
     def emit(self, event: Event) -> None:
         """Tell every observer."""
         self.tally(event)
+        self.metrics(event)
         self._lines(event)
 
     async def start(self, sock: socket.socket, ahead: Ahead | None = None) -> None:
@@ -116,6 +134,8 @@ class App:
         """Swap the configuration under running requests: what is believed of a backend that stays is kept."""
         old, self.config = self.config, config
         self.pool.replace(config.domain_backends(), POLICIES[config.policy])
+        for name in _names(config):
+            self.metrics.deployments.admit(name)
         if _transport_settings(old) != _transport_settings(config):
             before, self.transport = self.transport, self._transport(config)
             before.retire(backend.url for backend in old.backends)
@@ -144,6 +164,8 @@ class App:
         self.transport.close()
         await self.callers.close()
         await self.credentials.close()
+        if self._tokenizer is not None:
+            self._tokenizer.close()
 
     def status(self) -> dict[str, Any]:
         """The document behind `/status`."""
@@ -161,6 +183,28 @@ class App:
     async def overview(self) -> dict[str, Any]:
         """As `status`, in the form that the operator listener asks for."""
         return self.status()
+
+    def readings(self) -> Snapshot:
+        """All that `/metrics` shows of this process."""
+        now = clock()
+        counters = self.transport.counters
+        return {
+            **self.metrics.snapshot(),
+            **belief_rows(self.pool.snapshot(now), self.metrics.deployments),
+            **process_rows(wall() - (now - self.started)),
+            "lb_info": [[version("openai-lb"), 1]],
+            "lb_client_connections": [[self.server.connections]],
+            "lb_backend_connections": [[self.transport.open_connections]],
+            "lb_backend_connections_opened_total": [[counters.opened]],
+            "lb_backend_connections_reused_total": [[counters.reused]],
+            "lb_backend_handshakes_total": [[counters.handshakes]],
+            "lb_kept_bytes": [[self.server.kept_bytes]],
+            "lb_log_lines_dropped_total": [[self._logs.writer.lost]],
+        }
+
+    async def exposed(self) -> bytes:
+        """The same as Prometheus reads it. Many rows take long to be written, and requests shall not wait for that."""
+        return await asyncio.to_thread(self._exposition.render, [self.readings()])
 
     def _open_room(self, config: Config) -> None:
         room = self.failover.room
@@ -195,6 +239,23 @@ class App:
 def _proxy(config: Config) -> Proxy | None:
     address = config.platform.https_proxy
     return Proxy.parse(address, ",".join(config.platform.no_proxy)) if address else None
+
+
+def _names(config: Config) -> list[str]:
+    """The deployments that are configured by name, as callers and as backends call them."""
+    backends = config.domain_backends()
+    named = {name for backend in backends for pair in (backend.deployments or {}).items() for name in pair}
+    return sorted(named | {backend.deployment_name for backend in backends if backend.deployment_name})
+
+
+def exposition(config: Config) -> Exposition:
+    """Renders snapshots in the buckets of this configuration."""
+    return Exposition(seconds=config.metrics.second_buckets, tokens=config.metrics.token_buckets)
+
+
+def tokenizer(wanted: bool) -> Recounting | None:
+    """Counts again what was estimated, where that is wanted. Raises ImportError where the package is missing."""
+    return Recounting(exact()) if wanted else None
 
 
 def _transport_settings(config: Config) -> tuple[object, ...]:

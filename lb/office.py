@@ -12,6 +12,8 @@ from lb.admin.merge import merged
 from lb.admin.server import AdminServer
 from lb.shared.pages import Page
 from lb.shared.room import Room
+from lb.telemetry.exposition import Exposition
+from lb.telemetry.tallies import Snapshot
 
 PATIENCE_SECONDS = 0.25
 """For fresh pages; of a worker that is busy or being restarted the last one counts."""
@@ -20,8 +22,11 @@ PATIENCE_SECONDS = 0.25
 class Office:
     """See the head of this file."""
 
-    def __init__(self, room: Room, sock: socket.socket, clock: Callable[[], float], started: float) -> None:
+    def __init__(
+        self, room: Room, sock: socket.socket, clock: Callable[[], float], started: float, exposition: Exposition
+    ) -> None:
         self._room = room
+        self._exposition = exposition
         self._sock = sock
         self._clock = clock
         self._started = started
@@ -31,7 +36,7 @@ class Office:
     async def live(self) -> int:
         """Serve until told to end, or until the supervisor is gone."""
         room, loop = self._room, asyncio.get_running_loop()
-        admin = AdminServer(self.overview)
+        admin = AdminServer(self.overview, self.exposed)
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         for number in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to all; the supervisor says when to end
             signal.signal(number, signal.SIG_IGN)
@@ -62,6 +67,13 @@ class Office:
         ]
         return document
 
+    async def exposed(self) -> bytes:
+        """The metrics of all workers together."""
+        pages = await self._fresh()
+        departed, gone = departed_metrics(self._room)
+        living = [orjson.loads(page.content)["metrics"] for page in pages.values() if page.pid not in gone]
+        return self._exposition.render([*living, *departed])
+
     async def _fresh(self) -> dict[int, Page]:
         room = self._room
         question = room.pages.ask()
@@ -88,6 +100,15 @@ class Office:
     def _orphaned(self) -> None:
         asyncio.get_running_loop().remove_reader(self._room.lifeline)
         self._stop.set()
+
+
+def departed_metrics(room: Room) -> tuple[list[Snapshot], list[int]]:
+    """The same of their metrics."""
+    page = room.pages.read(room.workers)
+    if page is None:
+        return [], []
+    content = orjson.loads(page.content)
+    return [content["metrics"]], content["gone"]
 
 
 def departed_of(room: Room) -> tuple[list[dict[str, Any]], list[int]]:

@@ -79,6 +79,6 @@ class Worker:
 
     def _show(self) -> None:
         self._answered = self._room.pages.question
-        content = orjson.dumps({"status": self._app.status()})
+        content = orjson.dumps({"status": self._app.status(), "metrics": self._app.readings()})
         if not self._room.pages.write(self._number, os.getpid(), content):
             self._logs.say("warning", "This worker's counts are too large to be shown", bytes=len(content))

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 
-from lb.app import clock
+from lb.app import clock, exposition
 from lb.config import FileSignature, Loaded
 from lb.family import Child, Death, fork
 from lb.listening import address_of
@@ -115,7 +115,7 @@ class Supervisor:
             self._room.leave_lifeline()
             if child is self._office:
                 self._sock.close()
-                return Office(self._room, self._admin_sock, clock, self._started)
+                return Office(self._room, self._admin_sock, clock, self._started, exposition(self._loaded.config))
             self._admin_sock.close()
             self._logs.renderer.mark(child.number + 1)
             return Worker(child.number, self._room, self._loaded.config, self._load, self._logs, self._sock)

@@ -1,21 +1,31 @@
 """The operator listener."""
 
 import socket
+from collections.abc import Awaitable, Callable
 
 import orjson
 from aiohttp import web
 
 from lb.admin.status import Overview
 
+Metrics = Callable[[], Awaitable[bytes]]
+"""Gives the text that Prometheus reads: of this process, or of all workers together."""
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+"""The format in which a counter and a histogram may share a name but for `_total`, as the sample's do; OpenMetrics
+forbids it."""
+
 
 class AdminServer:
-    """Serves `/status` and `/healthz` on its own address."""
+    """Serves `/status`, `/metrics` and `/healthz` on its own address."""
 
-    def __init__(self, overview: Overview) -> None:
+    def __init__(self, overview: Overview, metrics: Metrics | None = None) -> None:
         self._overview = overview
+        self._metrics = metrics
         app = web.Application()
         app.router.add_get("/status", self._status)
         app.router.add_get("/healthz", self._healthz)
+        if metrics is not None:
+            app.router.add_get("/metrics", self._show_metrics)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
         self.port = 0
 
@@ -40,6 +50,10 @@ class AdminServer:
     async def _status(self, request: web.Request) -> web.Response:
         body = orjson.dumps(await self._overview(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
         return web.Response(body=body, content_type="application/json", headers={"cache-control": "no-store"})
+
+    async def _show_metrics(self, request: web.Request) -> web.Response:
+        assert self._metrics is not None  # noqa: S101 - else there is no such route
+        return web.Response(body=await self._metrics(), headers={"content-type": METRICS_TYPE})
 
     async def _healthz(self, request: web.Request) -> web.Response:
         return web.Response(text="ok\n")

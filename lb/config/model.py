@@ -17,6 +17,8 @@ from lb.metering.tenant import Tenants
 
 DAY = 86_400.0
 GIB = 2**30
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+TOKENS = (16.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0, 16_384.0, 32_768.0, 65_536.0, 131_072.0)
 
 Host = Annotated[str, BeforeValidator(values.host)]
 Port = Annotated[int, BeforeValidator(values.whole(0, 65_535))]
@@ -121,6 +123,14 @@ class LogSection(Section):
     ] = "info"
 
 
+class MetricsSection(Section):
+    """What `/metrics` shows."""
+
+    tokenizer: Annotated[bool, BeforeValidator(values.switch)] = False
+    token_buckets: Annotated[tuple[float, ...], BeforeValidator(values.bounds(1, 100_000_000, 50))] = TOKENS
+    second_buckets: Annotated[tuple[float, ...], BeforeValidator(values.bounds(0.0001, DAY, 50))] = SECONDS
+
+
 class LimitsSection(Section):
     """Seconds and bytes."""
 
@@ -156,6 +166,7 @@ class Config(Section):
     listen: ListenSection = ListenSection()
     admin: AdminSection = AdminSection()
     log: LogSection = LogSection()
+    metrics: MetricsSection = MetricsSection()
     limits: LimitsSection = LimitsSection()
     workers: Annotated[int, BeforeValidator(values.whole(1, 128))] = 1
     policy: Annotated[

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -46,6 +47,7 @@ def conflicts(config: Config, draft: Draft) -> Iterator[Conflict]:
     yield from _ports(config, draft)
     yield from _replay(config, draft)
     yield from _plain_proxy(config, draft)
+    yield from _tokenizer(config, draft)
     yield from tenant_rules.conflicts(config, draft)
 
 
@@ -74,6 +76,13 @@ def _ports(config: Config, draft: Draft) -> Iterator[Conflict]:
             f"{place(('admin', 'port'), draft)}: found {admin.port}, which is {place(('listen', 'port'), draft)}, too; "
             "allowed is a port of its own, since operators and clients must not meet",
         )
+
+
+def _tokenizer(config: Config, draft: Draft) -> Iterator[Conflict]:
+    path = ("metrics", "tokenizer")
+    if config.metrics.tokenizer and find_spec("bpe_openai") is None:
+        install = "pip install 'openai-lb[tokenizer]'"
+        yield (path,), f"{place(path, draft)}: found true, and the tokenizer is missing; {install}, or allowed is false"
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -64,7 +64,11 @@ def _several(value: Mapping[str, str] | Sequence[object], path: Path) -> str:
     if isinstance(value, Mapping):
         named = path[-1:] == ("allowed",)
         return ",".join(f"{right}:{left}" if named else f"{left}={right}" for left, right in value.items())
-    return f"{len(value)} x {MASK}" if isinstance(value[0], bytes) else ",".join(map(str, value))
+    return f"{len(value)} x {MASK}" if isinstance(value[0], bytes) else ",".join(map(_plain, value))
+
+
+def _plain(value: object) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def came_from(path: Path, loaded: Loaded) -> str:

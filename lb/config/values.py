@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from ipaddress import ip_address
+from itertools import pairwise
 
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
@@ -154,6 +155,21 @@ def secret(value: object) -> str:
     if not found or not all("!" <= character <= "~" for character in found):
         raise Wrong("a key of visible ASCII characters, without blanks or line breaks")
     return found
+
+
+def bounds(low: float, high: float, most: int) -> Callable[[object], tuple[float, ...]]:
+    """The upper bounds of a histogram's buckets, each larger than the one before."""
+
+    def read(value: object) -> tuple[float, ...]:
+        try:
+            found = tuple(map(number(low, high), items(value)))
+        except Wrong:
+            found = ()
+        if not 0 < len(found) <= most or any(one >= other for one, other in pairwise(found)):
+            raise Wrong(f"up to {most} numbers from {low:g} to {high:.0f}, each larger than the one before")
+        return found
+
+    return read
 
 
 def items(value: object) -> list[str]:

@@ -15,6 +15,9 @@ RESTART_SETTINGS = (
     ("log", "format"),
     ("log", "level"),
     ("ca_file",),
+    ("metrics", "tokenizer"),
+    ("metrics", "token_buckets"),
+    ("metrics", "second_buckets"),
 )
 """What is bound, forked or built once when the process starts."""
 

@@ -79,6 +79,7 @@ class UsageTap:
 
     def usage(self) -> Usage:
         """What the reply cost: as told; else, for a stream, as counted; else unknown. Never raises."""
+        self.data = _ignore  # no cycle of references is left to be collected
         try:
             return self._reader.reported() or self._estimated(None)
         except Exception as failure:
@@ -104,6 +105,9 @@ class UsageTap:
             self._count_prompt()
         prompt = self._prompt_tokens if count is None or self._prompt is None else self._prompt(count)
         return Usage(prompt=prompt, completion=completion, total=prompt + completion, estimated=True)
+
+
+def _ignore(chunk: bytes) -> None: ...
 
 
 _Inflate = Callable[[bytes], Iterator[bytes]]

@@ -40,6 +40,8 @@ class Writer:
         self._lines: list[bytes] = []
         self._size = 0
         self._dropped = 0
+        self.lost = 0
+        """Lines that were dropped since the start."""
         self._thread: threading.Thread | None = None
         self._some = threading.Event()
         self._idle = threading.Event()
@@ -50,6 +52,7 @@ class Writer:
         with self._lock:
             if self._size + len(line) > self._keep:
                 self._dropped += 1
+                self.lost += 1
                 return
             self._lines.append(line)
             self._size += len(line)
@@ -128,6 +131,7 @@ class Writer:
             self._size -= len(piece)
             if not written:
                 self._dropped += count
+                self.lost += count
 
     def _tell_lost(self) -> bool:
         with self._lock:

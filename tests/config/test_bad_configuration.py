@@ -89,6 +89,11 @@ ONE_VARIABLE = [
     ("LB_LOG_FORMAT", "text", "found 'text'; allowed is console or json"),
     ("LB_LOG_LEVEL", "verbose", "debug, info, warning or error"),
     ("LB_EXPLAIN", "maybe", "found 'maybe'; allowed is true or false"),
+    ("LB_TOKENIZER", "o200k", "found 'o200k'; allowed is true or false"),
+    ("LB_TOKENIZER", "true", "LB_TOKENIZER: found true, and the tokenizer is missing; pip install"),
+    ("LB_METRICS_TOKEN_BUCKETS", "1,2,2", "up to 50 numbers from 1 to 100000000, each larger than the one before"),
+    ("LB_METRICS_TOKEN_BUCKETS", ",", "up to 50 numbers"),
+    ("LB_METRICS_SECOND_BUCKETS", "0.1,1,+Inf", "up to 50 numbers from 0.0001 to 86400"),
     # trust and proxies
     ("LB_CA_FILE", "/nowhere.pem", "found '/nowhere.pem'; allowed is a readable PEM file"),
     ("LB_CA_FILE", __file__, "a PEM file with at least one certificate"),

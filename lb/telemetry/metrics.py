@@ -1,0 +1,149 @@
+"""The observer behind `/metrics`: counts events in plain dictionaries, and shows them as one snapshot when asked.
+
+What it costs a request is in docs/metrics.md. All that is to be rendered is in `lb.telemetry.exposition`.
+"""
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from lb.events import Cooled, Ejected, Event, Exhausted, Finished, Judged, OverQuota, Restored
+from lb.metering.usage import Usage
+from lb.telemetry.names import NONE, OTHER, Names
+from lb.telemetry.tallies import Asked, Snapshot, Spent
+
+Count = Callable[[str], int]
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+TOKENS = (16.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0, 16384.0, 32768.0, 65536.0, 131072.0)
+DEPLOYMENTS = 200
+TENANTS = 1000
+ROWS = 1000
+"""Series of labels that one process keeps of a kind; what comes on top shares one."""
+ALL = "all"
+"""The deployment of what is about a whole backend."""
+
+
+class Metrics:
+    """Call it with every event. `later` has an estimate counted again elsewhere, and tells what came of it."""
+
+    def __init__(
+        self,
+        deployments: Iterable[str] = (),
+        *,
+        seconds: Sequence[float] = SECONDS,
+        tokens: Sequence[float] = TOKENS,
+        later: Callable[[Callable[[Count], Usage], Callable[[Usage | None], None]], None] | None = None,
+    ) -> None:
+        """`deployments` are those that have labels from the start; others get theirs once a backend served them."""
+        self.deployments = Names(DEPLOYMENTS, deployments)
+        self._tenants = Names(TENANTS)
+        self._seconds = tuple(seconds)
+        self._tokens = tuple(tokens)
+        self._later = later
+        self._asked: dict[tuple[str | None, str | None], Asked] = {}
+        self._spent: dict[tuple[str | None, str | None, str], Spent] = {}
+        self._judged: defaultdict[tuple[str, str, str], int] = defaultdict(int)
+        self._others: defaultdict[tuple[str, ...], float] = defaultdict(float)
+        self._tell: dict[type[Any], Callable[[Any], None]] = {
+            Judged: self._judge,
+            Finished: self._finish,
+            Cooled: self._cool,
+            Ejected: self._eject,
+            Restored: self._restore,
+            Exhausted: self._exhaust,
+            OverQuota: self._refuse,
+        }
+
+    def __call__(self, event: Event) -> None:
+        tell = self._tell.get(type(event))
+        if tell is not None:
+            tell(event)
+
+    def _judge(self, event: Judged) -> None:
+        status = event.status
+        served = status is not None and status < 400
+        names = self.deployments
+        label = names.admit(event.deployment) if served else names.label(event.deployment)
+        self._judged[event.backend.name, label, event.verdict] += 1
+
+    def _finish(self, event: Finished) -> None:
+        row = self._asked.get((event.tenant, event.deployment)) or self._row(event)
+        end = event.outcome.value, event.status
+        row.ends[end] = row.ends.get(end, 0) + 1
+        buckets = self._seconds
+        row.duration[bisect_left(buckets, event.seconds)] += 1
+        row.duration[-1] += event.seconds
+        first = event.first_byte
+        if first is not None:
+            row.first_byte[bisect_left(buckets, first)] += 1
+            row.first_byte[-1] += first
+            added = max(0.0, first - event.waited)
+            row.added[bisect_left(buckets, added)] += 1
+            row.added[-1] += added
+            row.absorbed += event.throttled
+        if event.usage is not None:
+            if event.recount is not None and self._later is not None:
+                self._count_later(event, event.usage)
+            else:
+                self._spend(event, event.usage)
+
+    def _row(self, event: Finished) -> Asked:
+        """The row of a request that has none of its own yet: it gets one once a backend has served it."""
+        key: tuple[str | None, str | None] = (event.tenant, event.deployment)
+        served = event.status is not None and event.status < 400
+        label = self.deployments.admit(event.deployment) if served else self.deployments.label(event.deployment)
+        if label == OTHER:
+            key = (event.tenant, OTHER)
+        if key not in self._asked and len(self._asked) >= ROWS:
+            key = (OTHER, OTHER)
+        return self._asked.setdefault(key, Asked(len(self._seconds) + 2))
+
+    def _count_later(self, event: Finished, rough: Usage) -> None:
+        assert event.recount is not None  # noqa: S101 - the caller has looked
+        assert self._later is not None  # noqa: S101 - likewise
+        self._later(event.recount, lambda usage: self._spend(event, usage or rough))
+
+    def _spend(self, event: Finished, usage: Usage) -> None:
+        key = (event.backend, event.tenant, event.call)
+        row = self._spent.get(key)
+        if row is None:
+            if len(self._spent) >= ROWS:
+                key = (OTHER, OTHER, event.call)
+            row = self._spent.setdefault(key, Spent(len(self._tokens) + 2))
+        row.add(usage, self._tokens)
+
+    def _cool(self, event: Cooled) -> None:
+        place = event.backend.name, self.deployments.label(event.deployment)
+        self._others["lb_cooldowns_total", *place] += 1
+        self._others["lb_cooldown_seconds_total", *place] += event.seconds
+
+    def _eject(self, event: Ejected) -> None:
+        deployment = ALL if event.whole else self.deployments.label(event.deployment)
+        kind = "misconfigured" if event.misconfigured else "faults"
+        self._others["lb_ejections_total", event.backend.name, deployment, kind] += 1
+
+    def _restore(self, event: Restored) -> None:
+        deployment = ALL if event.whole else self.deployments.label(event.deployment)
+        self._others["lb_returns_total", event.backend.name, deployment] += 1
+
+    def _exhaust(self, event: Exhausted) -> None:
+        self._others["lb_exhausted_total", self.deployments.label(event.deployment)] += 1
+
+    def _refuse(self, event: OverQuota) -> None:
+        deployment = self.deployments.label(event.deployment)
+        self._others["lb_quota_refusals_total", self._tenants.admit(event.tenant), deployment, event.limit] += 1
+
+    def snapshot(self) -> Snapshot:
+        """All that was counted since the start."""
+        shown: defaultdict[str, list[list[Any]]] = defaultdict(list)
+        for (tenant, deployment), asked in self._asked.items():
+            asked.show(shown, [self._tenants.admit(tenant), self.deployments.label(deployment)])
+        for (backend, tenant, call), spent in self._spent.items():
+            spent.show(shown, [(backend or NONE).lower(), self._tenants.admit(tenant), call])
+        for judged, count in self._judged.items():
+            shown["lb_attempts_total"].append([*judged, count])
+        for (name, *labels), value in self._others.items():
+            shown[name].append([*labels, value])
+        return dict(shown)

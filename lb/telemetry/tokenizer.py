@@ -1,0 +1,53 @@
+"""Counts tokens exactly, off the event loop, where the optional tokenizer is installed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+
+from lb.metering.estimate import Count
+from lb.metering.usage import Usage
+
+WAITING = 256
+"""Estimates that may wait for their turn; what comes on top keeps the rough one."""
+VOCABULARY = "o200k_base"
+"""Of the models from gpt-4o on."""
+MISSING = "the tokenizer is not installed: pip install 'openai-lb[tokenizer]'"
+
+
+def exact() -> Count:
+    """Loads the vocabulary, which takes a second and 90 MB. Raises ImportError with what to do about it."""
+    try:
+        module = import_module("bpe_openai")
+    except ImportError:
+        raise ImportError(MISSING) from None
+    encode = module.get_encoding(VOCABULARY).encode_ordinary
+    return lambda text: len(encode(text.encode("utf-8", "replace").decode()))
+
+
+class Recounting:
+    """Has estimates counted again by one thread, so that neither the loop nor the second core is kept from relaying."""
+
+    def __init__(self, count: Count) -> None:
+        self._count = count
+        self._thread = ThreadPoolExecutor(1, "tokenizer")
+        self._waiting = 0
+
+    def __call__(self, recount: Callable[[Count], Usage], told: Callable[[Usage | None], None]) -> None:
+        """`told` is called from the event loop, with None where the rough estimate has to do."""
+        if self._waiting >= WAITING:
+            told(None)
+            return
+        self._waiting += 1
+        counting = asyncio.get_running_loop().run_in_executor(self._thread, recount, self._count)
+        counting.add_done_callback(lambda done: self._done(done, told))
+
+    def _done(self, done: asyncio.Future[Usage], told: Callable[[Usage | None], None]) -> None:
+        self._waiting -= 1
+        told(None if done.cancelled() or done.exception() is not None else done.result())
+
+    def close(self) -> None:
+        """What waits is not counted any more."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
