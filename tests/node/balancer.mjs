@@ -27,7 +27,7 @@ export async function startAll() {
     start(["sim", "--name", `openai${number}`, "--deployments", DEPLOYMENTS], clean, (line) => line.match(/http:\/\/[\d.]+:\d+/)?.[0]),
   );
   const urls = await Promise.all(simulators.map((simulator) => simulator.ready));
-  const env = { ...clean, LB_HOST: "127.0.0.1", LB_PORT: "0", LB_ADMIN_PORT: "0", LB_CLIENT_KEYS: "node:clients-own" };
+  const env = { ...clean, LB_HOST: "127.0.0.1", LB_PORT: "0", LB_ADMIN_PORT: "0", LB_CLIENT_KEYS: "node:clients-own,team-a:a-long-random-key" };
   urls.forEach((url, index) => {
     env[`BACKEND_${index + 1}_URL`] = url;
     env[`BACKEND_${index + 1}_APIKEY`] = `key-of-${index + 1}`;

@@ -1,6 +1,8 @@
 // The official SDK, unchanged, against the real balancer: both of its clients, in its newest and in an older major version.
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { after, before, beforeEach, describe, test } from "node:test";
 
 import * as newest from "openai";
@@ -137,6 +139,13 @@ async function recovered(client) {
     return backends.every((row) => row.state === "available");
   });
 }
+
+test("the example of docs/clients.md works as it stands, but for the port", () => {
+  const page = readFileSync(new URL("../../docs/clients.md", import.meta.url), "utf8");
+  const code = page.match(/```js\n(.*?)```/s)[1].replaceAll("http://localhost:8080", all.url);
+  const said = execFileSync(process.execPath, ["--input-type=module", "-e", code], { cwd: import.meta.dirname, timeout: 20_000 });
+  assert.ok(said.toString().split(/\s+/).length > 10);
+});
 
 test("no client key and no prompt came into the log", () => {
   assert.ok(all.log.length > 100);
