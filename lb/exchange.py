@@ -66,6 +66,8 @@ class Request:
     """For whom it is sent, where there are tenants."""
     ticket: Ticket | None = None
     """What it reserved."""
+    forgotten: Callable[[], None] | None = None
+    """Told when the content is needed no longer: its share of the memory for bodies is free again."""
     fields: bytes = b""
     """`headers`, rendered once for all attempts."""
     once: bool = False
@@ -78,6 +80,8 @@ class Request:
     def forget_content(self) -> None:
         """It will not be sent again: a stream that runs for minutes need not hold it."""
         self.headers, self.fields, self.body = (), b"", b""
+        if self.forgotten is not None:
+            self.forgotten()
 
     @property
     def replayable(self) -> bool:

@@ -84,6 +84,7 @@ class Serving(Line):
         self._client = WaitingClient(self.transport, head.method, head.modern, keep)
         if head.modern:  # RFC 9110 section 15.2: an older client knows no interim replies
             request.interim = self._client.hint
+        request.forgotten = self._forgotten
         if self._turns is None:
             self._turns = Turns(self.hub, self._settle)
         self._turns.give(request, self._client)
@@ -135,6 +136,11 @@ class Serving(Line):
     def _stop(self) -> None:
         if self._turns is not None:
             self._turns.stop()
+
+    def _forgotten(self) -> None:
+        """The reply has begun: a body that is complete will not be sent again."""
+        if self._intake is None or self._intake.complete:
+            self._release()
 
     def _release(self) -> None:
         self.hub.budget.give(self._kept)

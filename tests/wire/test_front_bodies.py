@@ -346,3 +346,18 @@ async def test_a_check_that_fails_later_is_a_500(door: Door) -> None:
     door.gateway.verdict = verdict
     assert (await door.ask(GOOD)).status == 500
     assert len(door.reports) == 1
+
+
+async def test_a_body_gives_its_memory_back_when_its_reply_begins() -> None:
+    async with open_door() as door:
+        kept: list[int] = []
+
+        async def serve(request: Request, client: Client) -> None:
+            kept.append(door.server.kept_bytes)
+            request.forget_content()
+            kept.append(door.server.kept_bytes)
+            client.answer(200, (), b"")
+
+        door.gateway.serve = serve
+        await door.ask(sized(60 * KIB) + b"a" * 60 * KIB)
+        assert kept == [60 * KIB, 0]
