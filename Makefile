@@ -25,8 +25,8 @@ check: setup ## lint, types, architecture
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: setup ## the whole test suite
-	$(BIN)/python -m pytest
+test: setup ## the whole test suite, by several processes since much of it waits
+	$(BIN)/python -m pytest -n 4
 
 demo: setup ## three throttled simulated endpoints, the balancer and real SDK traffic
 	$(BIN)/lb demo

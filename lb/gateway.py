@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from lb.admission import Admission
-from lb.balancing.routing import Place, Route, Unroutable, needs_name, route
+from lb.balancing.routing import Route, Unroutable, needs_name, route
 from lb.conclusion import not_served
 from lb.events import Emit, Finished, Outcome
 from lb.exchange import BackendFailed, Client, ClientGone, Request
@@ -19,14 +19,6 @@ NOTHING = Usage()
 Identity = str | None | Refusal
 Identify = Callable[[Head], Identity | Awaitable[Identity]]
 """Who is calling: a name, None where nobody is asked, a refusal, or either of them later, when keys must be fetched."""
-
-
-UNCHECKED = Refusal(
-    413,
-    "RequestTooLarge",
-    "The body is larger than LB_REPLAY_MAX_BYTES and names its deployment. Only certain deployments are served here, "
-    "and what is not kept cannot be checked for a second name that a backend might read instead.",
-)
 
 
 class Gateway:
@@ -142,8 +134,6 @@ class Gateway:
             return Refusal(
                 400, "BadRequest", f"The request names no deployment and must, to find its backend: {found.unnamed}."
             )
-        if not whole and found.place in (Place.JSON, Place.FORM) and any(b.deployments for b in pool.backends):
-            return UNCHECKED
         if not pool.serving(found.deployment):
             return not_served(found.deployment, pool.served())
         return found

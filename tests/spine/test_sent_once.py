@@ -6,7 +6,6 @@ import pytest
 from fakes import FakeStream, Story, backends, failure, ok, request, status, stream, throttled
 from virtual import in_virtual_time
 
-from lb.balancing.backend import Backend
 from lb.events import Exhausted, Outcome
 from lb.exchange import Blame
 from lb.splice import Splice
@@ -137,24 +136,3 @@ def test_a_splice_replaces_the_beginning_however_it_comes_in_pieces(pieces: list
 def test_a_splice_of_unknown_length_stays_of_unknown_length() -> None:
     assert Splice(FakeStream(b"abc"), b"x").length is None
     assert Splice(FakeStream(b"abc"), b"x").started is False
-
-
-@in_virtual_time
-async def test_where_only_certain_deployments_are_served_a_body_that_cannot_be_checked_to_its_end_is_refused() -> None:
-    """A second `model` behind what we keep would be read by the backend and not by us."""
-    only_chat = (Backend("a", "http://a", deployments={"chat": "chat"}),)
-    story = Story({"a": [ok()]}, these=only_chat)
-    json_call = {"target": b"/openai/v1/chat/completions", "content_type": b"application/json"}
-    client = await story.ask(request(body=once(rest=(b'","model":"secret"}',)), **json_call))
-    assert client.status == 413
-    assert b"LB_REPLAY_MAX_BYTES" in client.body
-    assert story.transport.asked == []
-
-
-@in_virtual_time
-async def test_where_everything_is_served_a_large_body_streams_on() -> None:
-    story = Story({"a": [ok()]})
-    client = await story.ask(
-        request(body=once(), target=b"/openai/v1/chat/completions", content_type=b"application/json")
-    )
-    assert client.status == 200
