@@ -6,7 +6,7 @@ import socket
 import time
 from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lb.admin.server import AdminServer
 from lb.admin.status import document
@@ -17,6 +17,7 @@ from lb.balancing.pool import Pool
 from lb.balancing.verdict import Judge
 from lb.config import Config
 from lb.events import Event
+from lb.exchange import BackendFailed
 from lb.failover import Failover
 from lb.gateway import Gateway
 from lb.metering.book import Book
@@ -39,6 +40,9 @@ from lb.wire.server import Server
 from lb.wire.transport import SocketTransport
 from lb.wire.tunnel import Proxy
 
+if TYPE_CHECKING:
+    from lb.replicas.link import Link
+
 wall = time.time  # noqa: TID251 - the one wall clock: dates in log lines and tokens
 clock = time.monotonic  # noqa: TID251 - the one clock for deadlines; system-wide, so that workers can share them
 
@@ -52,6 +56,8 @@ class App:
     `peers` are the other workers, where there are any; their operator listener is the office's, and in `book` they add
     up what tenants use.
     """
+
+    _link: "Link | None" = None
 
     def __init__(self, config: Config, logs: Logs, peers: Peers | None = None, book: Book | None = None) -> None:
         self.config = config
@@ -94,8 +100,12 @@ class App:
         self.gateway.watch = partial(watch, keep=config.metrics.tokenizer)
         # Budgets survive every reload, too; they are asked only where there are tenants.
         ahead = wall() - clock()
-        self._admission = Admission(Quota((), lambda now: now + ahead, book), clock, self.emit)
+        quota = Quota((), lambda now: now + ahead, None if config.redis.url else book)
+        self._admission = Admission(quota, clock, self.emit)
         self._admit(config)
+        # Replicas agree behind all that; with Redis each worker is one, too.
+        self._link = self._to_replicas(config, quota) if config.redis.url else None
+        self._linked: asyncio.Task[None] | None = None
 
         def report(event: str, **facts: object) -> None:
             error = facts.pop("error", None)
@@ -113,6 +123,8 @@ class App:
         self.tally(event)
         self.metrics(event)
         self._lines(event)
+        if self._link is not None:
+            self._link.emit(event)
 
     async def start(self, sock: socket.socket, ahead: Ahead | None = None) -> None:
         """Take requests from a bound socket. Raises OSError when the operator listener's address is taken.
@@ -123,6 +135,9 @@ class App:
         if self.admin is not None:
             await self.admin.start(self.config.admin.host, self.config.admin.port)
         await self.server.start(sock=sock, ahead=ahead)
+        if self._link is not None:
+            self._linked = asyncio.get_running_loop().create_task(self._link.run())
+            self._linked.add_done_callback(self._unlinked)
         self._tick()
 
     def heard(self) -> None:
@@ -159,6 +174,9 @@ class App:
         """Let go of everything."""
         if self._ticker is not None:
             self._ticker.cancel()
+        if self._linked is not None:
+            self._linked.cancel()
+            await asyncio.wait([self._linked])
         if self.admin is not None:
             await self.admin.close()
         self.transport.close()
@@ -200,6 +218,7 @@ class App:
             "lb_backend_handshakes_total": [[counters.handshakes]],
             "lb_kept_bytes": [[self.server.kept_bytes]],
             "lb_log_lines_dropped_total": [[self._logs.writer.lost]],
+            **({} if self._link is None else self._link.readings()),
         }
 
     async def exposed(self) -> bytes:
@@ -218,6 +237,25 @@ class App:
             fields = tenancy.header.lower().encode(), tenancy.parameter.lower().encode()
             for name in self._admission.replace(tenants, *fields, config.domain_backends()):
                 self._logs.say("error", f"Tenant `{name}` goes without limits: there are more than can be kept")
+
+    def _to_replicas(self, config: Config, quota: Quota) -> "Link":
+        from lb.replicas.client import client  # redis-py is an extra
+        from lb.replicas.link import Link
+
+        url = config.redis.url or ""
+        token = self._redis_token if config.redis.entra else None
+        return Link(lambda: client(url, token), quota, self.pool, clock, self._logs.say, self.failover.wake)
+
+    def _unlinked(self, linked: asyncio.Task[None]) -> None:
+        bug = None if linked.cancelled() else linked.exception()
+        if bug is not None:
+            self._logs.say("error", "Replicas no longer agree, through a bug", bug)
+
+    async def _redis_token(self, scope: str) -> str:
+        try:
+            return await self.credentials.token(scope)
+        except BackendFailed as failed:
+            raise ConnectionError(failed.detail) from None
 
     def _tick(self) -> None:
         self.pool.tick(clock())

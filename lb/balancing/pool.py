@@ -244,6 +244,12 @@ class Pool:
                 self._learning.returned(health)
         self._next_return = min((health.cooling_until for health in self._cooling), default=math.inf)
 
+    def cool(self, now: float, backend: str, deployment: str | None, seconds: float, reason: str) -> None:
+        """Another replica was told to leave it alone for so long, and has logged it: this is told to nobody."""
+        health = self._table.cell(backend, deployment)
+        if health is not None and now + seconds > health.cooling_until:
+            health.cooling_until, health.reason, health.returning = now + seconds, reason, True
+
     def hear(self, now: float) -> None:
         """Another worker rang: adopt what it said."""
         if self._sharing is not None:

@@ -59,16 +59,25 @@ class Table:
             self._lanes[deployment] = lane
         return lane
 
+    def cell(self, backend: str, deployment: str | None) -> Health | None:
+        """The line of a backend for a deployment as it calls it; None where there is no such backend, or no room."""
+        site = self._sites.get(backend)
+        if site is None or len(self._cells) + len(self._sites) > MAX_CELLS:
+            return None
+        return self._cell(site, deployment)
+
+    def _cell(self, site: Site, deployment: str | None) -> Health:
+        cell = self._cells.get((site.backend.name, deployment))
+        if cell is None:
+            cell = self._cells[site.backend.name, deployment] = Health(site, deployment)
+            if self.born is not None:
+                self.born(cell)
+        return cell
+
     def _serving(self, deployment: str | None) -> Iterator[Health]:
         for site in self._sites.values():
             if site.backend.serves(deployment):
-                key = site.backend.name, site.backend.calls(deployment)
-                cell = self._cells.get(key)
-                if cell is None:
-                    cell = self._cells[key] = Health(site, key[1])
-                    if self.born is not None:
-                        self.born(cell)
-                yield cell
+                yield self._cell(site, site.backend.calls(deployment))
 
     def _forget(self) -> None:
         """Drop the half that costs least to lose: names that nobody is using or cooling, oldest first."""

@@ -66,6 +66,15 @@ def issuer_base(value: object) -> str:
     return f"{parts.scheme}://{authority(parts)}"
 
 
+def redis(value: object) -> str:
+    """Where Redis is, e.g. `rediss://:password@host:6380/0`; `rediss` is TLS."""
+    found = text(value)
+    parts = _parts(found, ("rediss", "redis"), user=True)
+    if not re.fullmatch(r"(?:/[0-9]{0,3})?", parts.path) or "?" in found or "#" in found:
+        raise Wrong("a URL such as rediss://host:6380, with a database's number behind a slash if any")
+    return found
+
+
 def scope(value: object) -> str:
     """A token scope."""
     found = text(value)

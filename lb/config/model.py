@@ -145,6 +145,13 @@ class LimitsSection(Section):
     max_waiting: Annotated[int, BeforeValidator(values.whole(1, 1_000_000))] = 1000
 
 
+class RedisSection(Section):
+    """Through which several replicas share budgets and cooldowns."""
+
+    url: Annotated[str, BeforeValidator(address.redis)] | None = Field(default=None, repr=False)
+    entra: Annotated[bool, BeforeValidator(values.switch)] = False
+
+
 class PlatformSection(Section):
     """What the platform says to every program in the container."""
 
@@ -163,6 +170,7 @@ class Config(Section):
     entra: EntraSection | None = None
     tenants: tuple[TenantSection, ...] = ()
     tenancy: TenancySection = TenancySection()
+    redis: RedisSection = RedisSection()
     listen: ListenSection = ListenSection()
     admin: AdminSection = AdminSection()
     log: LogSection = LogSection()

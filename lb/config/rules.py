@@ -49,6 +49,7 @@ def conflicts(config: Config, draft: Draft) -> Iterator[Conflict]:
     yield from _plain_proxy(config, draft)
     yield from _tokenizer(config, draft)
     yield from tenant_rules.conflicts(config, draft)
+    yield from _redis(config, draft)
 
 
 def _clients(config: Config, draft: Draft) -> Iterator[Conflict]:
@@ -99,6 +100,23 @@ def _replay(config: Config, draft: Draft) -> Iterator[Conflict]:
             involved,
             f"{place(involved[0], draft)}: found {size_text(all_of_them)}; "
             f"allowed is at least {place(involved[1], draft)}, which is {size_text(one)}",
+        )
+
+
+def _redis(config: Config, draft: Draft) -> Iterator[Conflict]:
+    """The client is an extra, since most need none."""
+    url, entra = ("redis", "url"), ("redis", "entra")
+    if config.redis.url and find_spec("redis") is None:
+        yield (
+            (url,),
+            f"{place(url, draft)}: found an address, but the Python package redis is not installed; "
+            "allowed is to install openai-lb[redis], or to leave it out",
+        )
+    if config.redis.entra and not (config.redis.url or "").startswith("rediss:"):
+        yield (
+            (url, entra),
+            f"{place(entra, draft)}: found true; allowed is that only with {place(url, draft)} as rediss://host:port, "
+            "since a token must not go out in the clear",
         )
 
 

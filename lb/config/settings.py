@@ -49,6 +49,8 @@ SETTINGS = (
     Setting("LB_TENANT_PARAMETER", ("tenancy", "parameter")),
     Setting("LB_TENANT_DEFAULT", ("tenancy", "default")),
     Setting("LB_TENANT_REQUIRED", ("tenancy", "required")),
+    Setting("LB_REDIS_URL", ("redis", "url")),
+    Setting("LB_REDIS_ENTRA", ("redis", "entra")),
     Setting("HTTPS_PROXY", ("platform", "https_proxy"), in_file=False),
     Setting("HTTP_PROXY", ("platform", "http_proxy"), in_file=False),
     Setting("NO_PROXY", ("platform", "no_proxy"), in_file=False),

@@ -56,7 +56,7 @@ def shown(value: object, path: Path = ()) -> str:
             return MASK
         case dict() | tuple():
             return _several(value, path)
-    return mask_address(str(value)) if path[:1] == ("platform",) else str(value)
+    return mask_address(str(value)) if path[:1] in (("platform",), ("redis",)) else str(value)
 
 
 def _several(value: Mapping[str, str] | Sequence[object], path: Path) -> str:

@@ -15,6 +15,8 @@ RESTART_SETTINGS = (
     ("log", "format"),
     ("log", "level"),
     ("ca_file",),
+    ("redis", "url"),
+    ("redis", "entra"),
     ("metrics", "tokenizer"),
     ("metrics", "token_buckets"),
     ("metrics", "second_buckets"),

@@ -38,6 +38,12 @@ class Meter(Protocol):
     def wait(self, now: float, excess: int) -> float:
         """Seconds until `excess` of what is used now is forgotten."""
 
+    def keep(self, now: float) -> float:
+        """Seconds until all that is used now is forgotten, whatever it is."""
+
+    def period(self, now: float) -> int:
+        """The number of the day or month; 0 for what slides."""
+
 
 class Window:
     """The last so many seconds, sliding. The cells are the sum, the last slice, and the slices in a ring."""
@@ -70,6 +76,12 @@ class Window:
             if excess <= 0:
                 return max(0.0, (number + _KEPT) * self._width - now)
         return _KEPT * self._width
+
+    def keep(self, now: float) -> float:
+        return _KEPT * self._width
+
+    def period(self, now: float) -> int:
+        return 0
 
     def _put(self, number: int, amount: int) -> None:
         self._cells[2 + number % _KEPT] += amount
@@ -126,6 +138,12 @@ class Calendar:
         self._advance(now)
         return max(0.0, self._ends - self._wall(now))
 
+    def keep(self, now: float) -> float:
+        return self.wait(now, 0)
+
+    def period(self, now: float) -> int:
+        return self._advance(now)
+
     def _advance(self, now: float) -> int:
         wall = self._wall(now)
         if not self._starts <= wall < self._ends:
@@ -162,3 +180,9 @@ class Running:
 
     def wait(self, now: float, excess: int) -> float:
         return RUNNING_HINT
+
+    def keep(self, now: float) -> float:
+        return 0.0
+
+    def period(self, now: float) -> int:
+        return 0

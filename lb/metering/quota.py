@@ -5,11 +5,12 @@ most its budget and what its running requests turn out to use beyond their reser
 none can be refused because of another.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from lb.metering.book import MAX_WORKERS, Book, LocalBook
+from lb.metering.lease import RETRY_SECONDS, Grant, Lease, Report
 from lb.metering.meter import Calendar, Meter, Running, Window
 from lb.metering.tenant import Limits, Tenant
 from lb.metering.usage import Usage
@@ -32,6 +33,14 @@ class Budget:
     deployment: str | None
     """None where it holds for all deployments together."""
     meter: Meter
+    lease: Lease | None = None
+    """What of it may be used here, where several replicas share it."""
+    owner: str = ""
+    """The tenant's name."""
+
+    def key(self, now: float) -> str:
+        """The same in all replicas; another one in each day or month."""
+        return f"{self.owner}:{self.deployment or ''}:{self.name}:{self.meter.period(now)}"
 
     @property
     def counts_tokens(self) -> bool:
@@ -94,6 +103,7 @@ class Quota:
         self._wall = wall
         self._book = book or LocalBook()
         self._met: set[str] = set()
+        self._replicas: int | None = None
         self._budgets: dict[str, dict[str | None, tuple[Budget, ...]]] = {}
         self.replace(tenants)
 
@@ -101,7 +111,12 @@ class Quota:
         """Swap the limits; what was used stays used. Returns the tenants for whose limits there is no room."""
         with self._book:
             found = {tenant.name: self._of(tenant) for tenant in tenants}
+        leases = {(b.owner, b.deployment, b.name): b.lease for b in self._shared()}
         self._budgets = {name: budgets for name, budgets in found.items() if budgets is not None}
+        for budget in self._shared() if self._replicas is not None else ():
+            lease = leases.get((budget.owner, budget.deployment, budget.name))
+            budget.lease = lease or Lease(budget.limit, self._replicas or 1)
+            budget.lease.limit = budget.limit
         return [name for name, budgets in found.items() if budgets is None]
 
     def reserve(self, now: float, tenant: str, deployment: str | None, estimate: Estimate) -> Ticket | Refused:
@@ -115,6 +130,35 @@ class Quota:
                 return max(refused, key=lambda found: float("inf") if found.seconds is None else found.seconds)
             holds = [(budget, budget.amount(estimate)) for budget in budgets]
             return Ticket(self, tenant, tuple([Hold(b, b.meter.add(now, amount), amount) for b, amount in holds]))
+
+    def share(self, replicas: int = 1) -> None:
+        """From now on budgets are shared with other replicas: `reports` are to be sent, and `grant` takes the answers.
+
+        `max_concurrent` is not: what runs elsewhere is known too late.
+        """
+        self._replicas = replicas
+        for budget in self._shared():
+            budget.lease = budget.lease or Lease(budget.limit, replicas)
+
+    def reports(self, now: float) -> list[Report]:
+        """What to tell of each budget, much more often than `lease.STALE_SECONDS`."""
+        told = []
+        for budget in self._shared():
+            if budget.lease is not None:
+                used, keep = budget.meter.used(now), budget.meter.keep(now)
+                told.append(budget.lease.report(now, budget.key(now), used, keep))
+        return told
+
+    def grant(self, now: float, grants: Mapping[str, Grant]) -> None:
+        """The answers, by the keys of the reports."""
+        for budget in self._shared():
+            grant = grants.get(budget.key(now))
+            if budget.lease is not None and grant is not None:
+                budget.lease.take(now, grant)
+
+    def _shared(self) -> list[Budget]:
+        every = [budget for each in self._budgets.values() for budgets in each.values() for budget in budgets]
+        return [budget for budget in every if budget.name != "max_concurrent"]
 
     def settle(self, now: float, ticket: Ticket, usage: Usage | None) -> None:
         """The request has ended and cost this much; None or an unknown usage: the reservation stands."""
@@ -169,7 +213,7 @@ class Quota:
             meter = self._meter(f"{tenant}\n{deployment or ''}\n{name}", name)
             if meter is None:
                 return None
-            made.append(Budget(limit, name, deployment, meter))
+            made.append(Budget(limit, name, deployment, meter, owner=tenant))
         return tuple(made)
 
     def _meter(self, key: str, name: str) -> Meter | None:
@@ -190,12 +234,29 @@ class Quota:
 
 def _short(now: float, budget: Budget, estimate: Estimate) -> Refused | None:
     """The refusal, where the budget does not suffice."""
-    amount = budget.amount(estimate)
-    excess = budget.meter.used(now) + amount - budget.limit
+    amount, used = budget.amount(estimate), budget.meter.used(now)
+    excess = used + amount - budget.limit
+    if budget.lease is not None:
+        return _short_here(now, budget, amount, used)
     if excess <= 0:
         return None
     never = amount > budget.limit
     return Refused(None if never else budget.meter.wait(now, excess), _standing(now, budget))
+
+
+def _short_here(now: float, budget: Budget, amount: int, used: int) -> Refused | None:
+    """The refusal, where this replica's part of the budget does not suffice."""
+    lease = budget.lease
+    assert lease is not None  # noqa: S101 - the caller has looked
+    excess = used + amount - lease.allowed(now)
+    lease.ask(amount, lacked=excess > 0)
+    if excess <= 0:
+        return None
+    if amount > budget.limit:
+        return Refused(None, _standing(now, budget))
+    elsewhere = lease.is_fresh(now) and amount <= lease.free
+    wait = RETRY_SECONDS if elsewhere else budget.meter.wait(now, min(excess, used))
+    return Refused(max(wait, RETRY_SECONDS), _standing(now, budget))
 
 
 def _standing(now: float, budget: Budget) -> Standing:

@@ -4,8 +4,8 @@ import asyncio
 
 import openai
 import pytest
+from asks import ask, client
 from balancer import Balancer, backends
-from openai import AsyncAzureOpenAI
 
 from lb.sim import Simulator
 
@@ -18,20 +18,6 @@ tenants:
     callers: [bobs-app]
     deployments: [chat]
 """
-
-
-def client(balancer: Balancer, key: str) -> AsyncAzureOpenAI:
-    return AsyncAzureOpenAI(
-        azure_endpoint=balancer.url, api_key=key, api_version="2025-04-01-preview", max_retries=0, timeout=20
-    )
-
-
-async def ask(sdk: AsyncAzureOpenAI) -> int:
-    try:
-        await sdk.chat.completions.create(model="chat", messages=SAID, max_tokens=20)  # type: ignore[call-overload]
-    except openai.APIStatusError as refused:
-        return refused.status_code
-    return 200
 
 
 @pytest.mark.parametrize("workers", ["1", "3"])

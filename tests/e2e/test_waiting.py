@@ -3,8 +3,8 @@
 import asyncio
 from collections import Counter
 
+from asks import ask, client
 from balancer import Balancer, backends
-from test_tenants import ask, client
 
 from lb.sim import Settings, Simulator
 

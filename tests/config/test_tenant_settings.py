@@ -178,3 +178,30 @@ def test_the_effective_configuration_shows_tenants() -> None:
     assert shown["tenants[0].name"] == "ada"
     assert shown["tenants[0].per_deployment.chat.max_concurrent"] == "2"
     assert shown["tenancy.sources"] == "caller"
+
+
+def test_redis_is_an_address_and_its_password_is_not_shown() -> None:
+    loaded = read({**BASE, "LB_REDIS_URL": "rediss://user:s3cret@cache.example:10000"})
+    assert loaded.config.redis.url == "rediss://user:s3cret@cache.example:10000"
+    shown = {path: value for path, value, _ in effective(loaded)}
+    assert shown["redis.url"] == "rediss://****@cache.example:10000"
+
+
+@pytest.mark.parametrize(
+    ("environ", "says"),
+    [
+        (
+            {"LB_REDIS_URL": "http://cache"},
+            "LB_REDIS_URL: found 'http://cache'; allowed is a URL such as rediss://host",
+        ),
+        ({"LB_REDIS_URL": "redis://cache/a/b"}, "with a database's number behind a slash"),
+        ({"LB_REDIS_ENTRA": "true"}, "LB_REDIS_ENTRA: found true; allowed is that only with LB_REDIS_URL as rediss://"),
+        (
+            {"LB_REDIS_ENTRA": "true", "LB_REDIS_URL": "redis://cache:6379"},
+            "since a token must not go out in the clear",
+        ),
+    ],
+)
+def test_what_is_wrong_with_redis(environ: dict[str, str], says: str) -> None:
+    (line,) = problems(**environ)
+    assert says in line

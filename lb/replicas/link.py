@@ -1,0 +1,164 @@
+"""The link to the other replicas: budgets are agreed on several times a second, cooldowns are told at once.
+
+Nothing here is in a request's way. Without Redis each replica lives on its even part of every budget, by the last
+number of replicas that it knew, and says so; when Redis is back it goes on as before.
+"""
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.resources import files
+from typing import Any, Protocol
+
+import orjson
+import redis.asyncio as redis_py
+from redis.exceptions import RedisError
+
+from lb.balancing.peers import key_of
+from lb.balancing.pool import Pool
+from lb.events import Cooled, Event
+from lb.metering.lease import Grant, Report
+from lb.metering.quota import Quota
+
+TICK_SECONDS = 0.25
+TIMEOUT_SECONDS = 1.0
+GRACE_SECONDS = 5.0
+"""After Redis has begun with nothing: until then all that live have reported."""
+PAUSE_SECONDS = 0.5
+PREFIX = "lb"
+UNTOLD = 1000
+"""Cooldowns that wait to be told; older ones are dropped, since every one ends by itself."""
+AGREE = files("lb.replicas").joinpath("agree.lua").read_text()
+_LOST = (RedisError, OSError, TimeoutError)
+
+
+class Say(Protocol):
+    def __call__(self, level: str, event: str, /, **fields: Any) -> None: ...
+
+
+class Link:
+    """`connect` makes a client; `run` goes on until it is cancelled. `emit` it every event."""
+
+    def __init__(
+        self,
+        connect: Callable[[], "redis_py.Redis"],
+        quota: Quota,
+        pool: Pool,
+        clock: Callable[[], float],
+        say: Say,
+        heard: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._connect = connect
+        self._quota = quota
+        self._pool = pool
+        self._clock = clock
+        self._say = say
+        self._heard = heard
+        self._name = secrets.token_hex(8)
+        self._untold: deque[bytes] = deque(maxlen=UNTOLD)
+        self._news = asyncio.Event()
+        self.grace = GRACE_SECONDS
+        self.up = False
+        self.losses = 0
+        """How often Redis was lost."""
+        self._warned = False
+        quota.share()
+
+    def emit(self, event: Event) -> None:
+        """The others shall stay away, too."""
+        if type(event) is Cooled:
+            key = key_of(event.backend, event.deployment).hex()
+            told = (self._name, key, event.backend.name, event.deployment, event.seconds, event.reason)
+            self._untold.append(orjson.dumps(told))
+            self._news.set()
+
+    def readings(self) -> dict[str, list[list[Any]]]:
+        """For `/metrics`."""
+        return {"lb_redis_up": [[int(self.up)]], "lb_redis_losses_total": [[self.losses]]}
+
+    async def run(self) -> None:
+        """Agree and tell while there is Redis; come back when there is not."""
+        while True:
+            client = self._connect()
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._listen(client))
+                    tasks.create_task(self._agree(client))
+            except* _LOST as lost:
+                self._down(lost.exceptions[0])
+            finally:
+                await _close(client)
+            await asyncio.sleep(PAUSE_SECONDS)  # noqa: TID251 - nothing tells when Redis is back
+
+    async def _agree(self, client: "redis_py.Redis") -> None:
+        while True:
+            await self._exchange(client)
+            self._back()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TICK_SECONDS):
+                    await self._news.wait()
+
+    async def _exchange(self, client: "redis_py.Redis") -> None:
+        self._news.clear()
+        reports = self._quota.reports(self._clock())
+        pipe = client.pipeline(transaction=False)
+        for told in self._untold:
+            pipe.publish(f"{PREFIX}:cooled", told)
+        sent = len(self._untold)
+        for report in reports:
+            pipe.eval(AGREE, 1, f"{PREFIX}:budget:{report.key}", *self._arguments(report))
+        if not sent and not reports:
+            pipe.ping()
+        answers = await pipe.execute()
+        for _ in range(sent):
+            self._untold.popleft()
+        grants = {
+            report.key: Grant(int(cap), int(replicas), int(free), bool(pressed))
+            for report, (cap, replicas, free, pressed) in zip(reports, answers[sent:], strict=False)
+        }
+        self._quota.grant(self._clock(), grants)
+
+    def _arguments(self, report: Report) -> tuple[Any, ...]:
+        keep, grace = int(report.keep * 1000), int(self.grace * 1000)
+        lacks = int(report.lacks)
+        return self._name, report.limit, report.used, report.wanted, lacks, keep, grace, report.replicas
+
+    async def _listen(self, client: "redis_py.Redis") -> None:
+        async with client.pubsub(ignore_subscribe_messages=True) as channel:
+            await channel.subscribe(f"{PREFIX}:cooled")
+            while True:
+                message = await channel.get_message(timeout=TIMEOUT_SECONDS)
+                if message is not None:
+                    self._hear(message["data"])
+
+    def _hear(self, data: bytes) -> None:
+        name, key, backend, deployment, seconds, reason = orjson.loads(data)
+        if name == self._name:
+            return
+        ours = next((known for known in self._pool.backends if known.name == backend), None)
+        if ours is not None and key_of(ours, deployment).hex() == key:
+            self._pool.cool(self._clock(), backend, deployment, seconds, reason)
+            self._heard()
+
+    def _back(self) -> None:
+        if not self.up:
+            self._say("info", "Replicas agree through Redis" if not self.losses else "Redis is back")
+        self.up, self._warned = True, False
+
+    def _down(self, lost: BaseException) -> None:
+        self.losses += self.up
+        self.up = False
+        if not self._warned:
+            self._warned = True
+            self._say(
+                "warning",
+                "Redis cannot be reached: this replica lives on its even part of every budget",
+                reason=f"{type(lost).__name__}: {lost}"[:200],
+            )
+
+
+async def _close(client: "redis_py.Redis") -> None:
+    with suppress(*_LOST):  # it was lost anyway
+        await client.aclose()

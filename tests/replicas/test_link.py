@@ -1,0 +1,181 @@
+"""Replicas that share budgets and cooldowns through a real Redis."""
+
+import asyncio
+import random
+import time
+from contextlib import suppress
+
+import pytest
+from redis_server import Server
+
+from lb.balancing.backend import Backend
+from lb.balancing.pool import Pool
+from lb.events import Cooled, Event
+from lb.metering.quota import Estimate, Quota, Ticket
+from lb.metering.tenant import Limits, Tenant
+from lb.replicas.client import client
+from lb.replicas.link import Link
+
+LIMIT = 1000
+GRACE = 1.0
+BACKENDS = [Backend("a", "https://a.example"), Backend("b", "https://b.example", deployment_name="gpt")]
+
+
+class Replica:
+    """One of several, as far as they have to do with each other."""
+
+    def __init__(self, url: str, **limits: int) -> None:
+        self.quota = Quota([Tenant("ada", Limits(**limits))], lambda now: now + 1_700_000_000)
+        self.told: list[Event] = []
+        self.said: list[tuple[str, str]] = []
+        self.pool = Pool(BACKENDS, self.told.append)
+        self.link = Link(lambda: client(url, None), self.quota, self.pool, time.monotonic, self._say)
+        self.link.grace = GRACE
+        self._task = asyncio.create_task(self.link.run())
+
+    def _say(self, level: str, event: str, **fields: object) -> None:
+        self.said.append((level, event))
+
+    async def stop(self) -> None:
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+
+    def ask(self, tokens: int) -> bool:
+        return isinstance(self.quota.reserve(time.monotonic(), "ada", None, Estimate(tokens)), Ticket)
+
+    def used(self) -> int:
+        return self.quota.standings(time.monotonic(), "ada")[0].used
+
+
+class World:
+    """Several replicas; they are stopped at the end."""
+
+    def __init__(self, server: Server, count: int, **limits: int) -> None:
+        self.replicas = [Replica(server.url, **limits) for _ in range(count)]
+
+    async def __aenter__(self) -> "World":
+        await self.until(lambda: all(replica.link.up for replica in self.replicas))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.gather(*[replica.stop() for replica in self.replicas])
+
+    async def until(self, so, seconds: float = 10) -> None:  # type: ignore[no-untyped-def]
+        async with asyncio.timeout(seconds):
+            while not so():  # noqa: ASYNC110 - the state is Redis's, and nobody tells of it
+                await asyncio.sleep(0.02)
+
+    async def spend(self, seconds: float, *shares: float) -> None:
+        """Every replica asks as often as its share says, and all more than there is."""
+        rng = random.Random(1)  # noqa: S311 - a test's dice
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            for replica, share in zip(self.replicas, shares, strict=True):
+                if rng.random() < share:
+                    replica.ask(rng.randint(1, 20))
+            await asyncio.sleep(0.005)
+
+    @property
+    def used(self) -> int:
+        return sum(replica.used() for replica in self.replicas)
+
+
+async def settled(world: World) -> None:
+    """The time after the first report in which nobody gets more than an even part is over."""
+    await world.until(lambda: all(lease(replica).cap for replica in world.replicas))
+    await asyncio.sleep(GRACE + 0.5)
+
+
+def lease(replica: Replica):  # type: ignore[no-untyped-def]
+    return replica.quota._shared()[0].lease
+
+
+@pytest.mark.parametrize("shares", [(1.0, 1.0), (1.0, 0.0), (1.0, 0.05)])
+async def test_together_they_use_the_budget_up_and_not_a_token_more(
+    server: Server, shares: tuple[float, float]
+) -> None:
+    async with World(server, 2, tokens_per_minute=LIMIT) as world:
+        await settled(world)
+        await world.spend(4, *shares)
+        assert 0.9 * LIMIT <= world.used <= LIMIT
+
+
+async def test_a_quiet_budget_is_there_for_a_large_request_at_once(server: Server) -> None:
+    async with World(server, 2, tokens_per_minute=LIMIT) as world:
+        await settled(world)
+        assert world.replicas[0].ask(LIMIT // 2)
+        assert not world.replicas[1].ask(LIMIT * 6 // 10)
+
+
+async def test_what_a_replica_used_stays_used_when_it_is_gone_and_a_new_one_comes(server: Server) -> None:
+    async with World(server, 2, tokens_per_day=LIMIT) as world:
+        await settled(world)
+        await world.spend(2, 1.0, 1.0)
+        used = world.used
+        assert used >= 0.9 * LIMIT
+        await asyncio.sleep(0.6)  # so that it is told
+    async with World(server, 1, tokens_per_day=LIMIT) as world:
+        await world.until(lambda: lease(world.replicas[0]).is_fresh(time.monotonic()))
+        await world.spend(1, 1.0)
+        assert used + world.used <= LIMIT
+
+
+async def test_without_redis_each_lives_on_its_even_part_and_says_so(server: Server) -> None:
+    async with World(server, 2, tokens_per_minute=LIMIT) as world:
+        await settled(world)
+        await server.kill()
+        await world.until(lambda: not any(lease(replica).is_fresh(time.monotonic()) for replica in world.replicas))
+        await world.spend(3, 1.0, 1.0)
+        assert 0.9 * LIMIT <= world.used <= LIMIT
+        for replica in world.replicas:
+            assert replica.used() <= LIMIT / 2
+            assert replica.link.losses == 1
+            assert [event for level, event in replica.said if level == "warning"] == [
+                "Redis cannot be reached: this replica lives on its even part of every budget"
+            ]
+
+
+async def test_redis_dies_in_the_middle_with_all_that_it_knew_and_comes_back(server: Server) -> None:
+    """The bound for a minute with a loss in it: less than twice the budget. Later ones are exact again."""
+    async with World(server, 2, tokens_per_minute=LIMIT) as world:
+        await settled(world)
+        await world.spend(1, 1.0, 0.0)  # one has used nearly all of it
+        before = world.used
+        await server.kill()
+        await world.spend(4, 1.0, 1.0)
+        await server.start()
+        await world.until(lambda: all(replica.link.up for replica in world.replicas))
+        after = world.used
+        assert before <= after < 2 * LIMIT
+        await world.spend(3, 1.0, 1.0)
+        assert world.used <= max(after, LIMIT)
+        assert all(replica.said[-1] == ("info", "Redis is back") for replica in world.replicas)
+
+
+async def test_a_cooldown_is_heard_by_the_others_as_seconds_left_and_told_to_nobody(server: Server) -> None:
+    async with World(server, 2, tokens_per_minute=LIMIT) as world:
+        one, other = world.replicas
+        await asyncio.sleep(0.3)
+        one.link.emit(Cooled(BACKENDS[1], "gpt", 7.0, "HTTP 429", "r-1"))
+        one.link.emit(Cooled(Backend("a", "https://elsewhere.example"), "chat", 7.0, "HTTP 429", "r-2"))
+        await world.until(lambda: other.pool.soonest(time.monotonic(), "chat") is not None)
+        assert other.pool.soonest(time.monotonic(), "chat") == pytest.approx(7, abs=0.5)
+        attempt = other.pool.begin(time.monotonic(), "chat", set(), "r")
+        assert attempt is not None
+        assert attempt.backend.name == "a"
+        assert one.pool.soonest(time.monotonic(), "chat") is None  # its own words come back to it
+        assert other.told == []
+
+
+async def test_without_redis_at_the_start_a_replica_serves(server: Server) -> None:
+    await server.kill()
+    replica = Replica(server.url, tokens_per_minute=LIMIT)
+    try:
+        assert replica.ask(LIMIT)
+        async with asyncio.timeout(10):
+            while not replica.said:  # noqa: ASYNC110 - a log line
+                await asyncio.sleep(0.02)
+        assert replica.said[0][0] == "warning"
+    finally:
+        await replica.stop()
