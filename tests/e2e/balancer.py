@@ -91,6 +91,11 @@ class Balancer:
                     return status
 
 
+def hasty(**settings: str) -> Balancer:
+    """One that ends at once, for tests that do not look at how it ends."""
+    return Balancer(LB_DRAIN_SECONDS="0", **settings)
+
+
 def backends(*simulators: Simulator, **extra: str) -> dict[str, str]:
     """Drop-in environment for these endpoints: BACKEND_1 is the first."""
     settings = {}

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from balancer import Balancer
+from balancer import Balancer, hasty
 from raw import OK, RawBackend, exchange, post
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -47,7 +47,7 @@ async def either(request: pytest.FixtureRequest, backend: RawBackend) -> AsyncIt
     settings = {"BACKEND_1_URL": backend.url, "BACKEND_1_APIKEY": "key-of-1"}
     if request.param == "closed":
         settings["LB_CLIENT_KEYS"] = f"other:something-else, us:sha256:{hashlib.sha256(SECRET).hexdigest()}"
-    async with Balancer(**settings) as balancer:
+    async with hasty(**settings) as balancer:
         yield balancer
 
 
@@ -79,7 +79,7 @@ STRANGERS = {
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def closed(backend: RawBackend) -> AsyncIterator[Balancer]:
     keys = f"us:sha256:{hashlib.sha256(SECRET).hexdigest()}"
-    async with Balancer(BACKEND_1_URL=backend.url, BACKEND_1_APIKEY="key-of-1", LB_CLIENT_KEYS=keys) as balancer:
+    async with hasty(BACKEND_1_URL=backend.url, BACKEND_1_APIKEY="key-of-1", LB_CLIENT_KEYS=keys) as balancer:
         yield balancer
 
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from balancer import Balancer, backends
+from balancer import Balancer, backends, hasty
 
 from lb.sim import Simulator
 
@@ -21,7 +21,7 @@ EXAMPLES = [
 
 @pytest.fixture
 async def balancer(three: list[Simulator]) -> AsyncIterator[Balancer]:
-    async with Balancer(**backends(*three), LB_CLIENT_KEYS="team-a:a-long-random-key") as balancer:
+    async with hasty(**backends(*three), LB_CLIENT_KEYS="team-a:a-long-random-key") as balancer:
         yield balancer
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 import pytest
 import trustme
-from balancer import Balancer, backends
+from balancer import Balancer, backends, hasty
 
 from lb.sim import Settings, Simulator
 
@@ -80,7 +80,7 @@ def closed_port() -> int:
 
 
 async def test_a_backend_whose_name_does_not_resolve() -> None:
-    async with Balancer(BACKEND_1_URL="https://no-such-resource.invalid", BACKEND_1_APIKEY="k") as balancer:
+    async with hasty(BACKEND_1_URL="https://no-such-resource.invalid", BACKEND_1_APIKEY="k") as balancer:
         status, body = await ask(balancer)
         assert (status, json.loads(body)["error"]["code"]) == (502, "BadGateway")
         line = await logged(balancer, "No response from BACKEND_1")
@@ -91,7 +91,7 @@ async def test_a_backend_whose_name_does_not_resolve() -> None:
 
 
 async def test_a_backend_that_refuses_connections() -> None:
-    async with Balancer(BACKEND_1_URL=f"http://127.0.0.1:{closed_port()}", BACKEND_1_APIKEY="k") as balancer:
+    async with hasty(BACKEND_1_URL=f"http://127.0.0.1:{closed_port()}", BACKEND_1_APIKEY="k") as balancer:
         status, body = await ask(balancer)
         assert status == 502
         line = await logged(balancer, "No response from")
@@ -114,7 +114,7 @@ async def test_a_certificate_that_is_not_accepted(name: str, past: bool, ca: tru
     trusted = {"LB_CA_FILE": roots} if past or name != "localhost" else {}
     async with Simulator(Settings(name="openai1"), tls=server_side(leaf)) as simulator:
         url = simulator.url.replace("127.0.0.1", "localhost")
-        async with Balancer(BACKEND_1_URL=url, BACKEND_1_APIKEY="k", **trusted) as balancer:
+        async with hasty(BACKEND_1_URL=url, BACKEND_1_APIKEY="k", **trusted) as balancer:
             status, body = await ask(balancer)
             assert status == 502
             line = await logged(balancer, "No response from")
@@ -127,7 +127,7 @@ async def test_lb_ca_file_cures_an_unknown_issuer(ca: trustme.CA, roots: str) ->
     tls = server_side(ca.issue_cert("localhost"))
     async with Simulator(Settings(name="openai1"), tls=tls) as simulator:
         url = simulator.url.replace("127.0.0.1", "localhost")
-        async with Balancer(BACKEND_1_URL=url, BACKEND_1_APIKEY="k", LB_CA_FILE=roots) as balancer:
+        async with hasty(BACKEND_1_URL=url, BACKEND_1_APIKEY="k", LB_CA_FILE=roots) as balancer:
             assert (await ask(balancer))[0] == 200
 
 
@@ -135,7 +135,7 @@ async def test_a_wrong_key_at_one_backend_goes_unnoticed_and_is_loud_in_the_log(
     async with (
         Simulator(Settings(keys=("right",))) as strict,
         Simulator(Settings(name="openai2")) as other,
-        Balancer(**backends(strict, other, BACKEND_2_PRIORITY="2")) as balancer,
+        hasty(**backends(strict, other, BACKEND_2_PRIORITY="2")) as balancer,
     ):
         assert [(await ask(balancer))[0] for _ in range(4)] == [200] * 4
         line = await logged(balancer, "Destination `BACKEND_1` marked")
@@ -145,14 +145,14 @@ async def test_a_wrong_key_at_one_backend_goes_unnoticed_and_is_loud_in_the_log(
 
 
 async def test_a_wrong_key_everywhere_is_a_502_and_never_the_clients_401() -> None:
-    async with Simulator(Settings(keys=("right",))) as strict, Balancer(**backends(strict)) as balancer:
+    async with Simulator(Settings(keys=("right",))) as strict, hasty(**backends(strict)) as balancer:
         status, body = await ask(balancer)
         assert status == 502
         assert_shown(body)
 
 
 async def test_a_deployment_that_the_backend_does_not_have() -> None:
-    async with Simulator(Settings(deployments=("gpt",))) as simulator, Balancer(**backends(simulator)) as balancer:
+    async with Simulator(Settings(deployments=("gpt",))) as simulator, hasty(**backends(simulator)) as balancer:
         status, body = await ask(balancer)
         assert status == 502
         line = await logged(balancer, "Destination `BACKEND_1` marked")
@@ -163,7 +163,7 @@ async def test_a_deployment_that_the_backend_does_not_have() -> None:
 async def test_a_deployment_that_nobody_is_configured_to_serve() -> None:
     async with (
         Simulator() as simulator,
-        Balancer(**backends(simulator, BACKEND_1_DEPLOYMENTS="gpt=gpt-54-mini,embedding")) as balancer,
+        hasty(**backends(simulator, BACKEND_1_DEPLOYMENTS="gpt=gpt-54-mini,embedding")) as balancer,
     ):
         status, body = await ask(balancer)
         assert status == 404
@@ -174,7 +174,7 @@ async def test_a_deployment_that_nobody_is_configured_to_serve() -> None:
 async def test_the_identity_endpoint_is_down() -> None:
     identity = {"IDENTITY_ENDPOINT": f"http://127.0.0.1:{closed_port()}/token", "IDENTITY_HEADER": "x",
                 "AZURE_TOKEN_CREDENTIALS": "ManagedIdentityCredential"}  # fmt: skip
-    async with Simulator() as simulator, Balancer(BACKEND_1_URL=simulator.url, **identity) as balancer:
+    async with Simulator() as simulator, hasty(BACKEND_1_URL=simulator.url, **identity) as balancer:
         status, body = await ask(balancer)
         assert status == 502
         token = await logged(balancer, "No Microsoft Entra token for")
@@ -185,7 +185,7 @@ async def test_the_identity_endpoint_is_down() -> None:
 async def test_all_are_throttled(three: list[Simulator]) -> None:
     for simulator, seconds in zip(three, (30, 7, 60), strict=True):
         simulator.faults.add(f"429:{seconds}")
-    async with Balancer(**backends(*three)) as balancer:
+    async with hasty(**backends(*three)) as balancer:
         async with aiohttp.ClientSession() as session, session.post(balancer.url + CHAT, json=BODY) as reply:
             assert (reply.status, reply.headers["retry-after"]) == (429, "7")
             assert_shown(await reply.text(), "Retry-After: 7")
@@ -197,7 +197,7 @@ async def test_all_are_throttled(three: list[Simulator]) -> None:
 async def test_a_backend_accepts_and_says_nothing() -> None:
     async with Simulator() as simulator:
         simulator.faults.add("silence")
-        async with Balancer(**backends(simulator, HTTP_TIMEOUT_SECONDS="0.5")) as balancer:
+        async with hasty(**backends(simulator, HTTP_TIMEOUT_SECONDS="0.5")) as balancer:
             status, body = await ask(balancer)
             assert status == 504
             assert_shown(body, (await logged(balancer, "No response from"))["event"])
@@ -206,7 +206,7 @@ async def test_a_backend_accepts_and_says_nothing() -> None:
 async def test_a_backend_cuts_a_stream_in_the_middle() -> None:
     async with Simulator() as simulator:
         simulator.faults.add("cut-mid-stream")
-        async with Balancer(**backends(simulator)) as balancer, aiohttp.ClientSession() as session:
+        async with hasty(**backends(simulator)) as balancer, aiohttp.ClientSession() as session:
             async with session.post(balancer.url + CHAT, json={**BODY, "stream": True}) as reply:
                 assert reply.status == 200
                 with pytest.raises(aiohttp.ClientPayloadError):
@@ -216,7 +216,7 @@ async def test_a_backend_cuts_a_stream_in_the_middle() -> None:
 
 
 async def test_a_client_without_a_key() -> None:
-    async with Simulator() as simulator, Balancer(**backends(simulator, LB_CLIENT_KEYS="us:secret")) as balancer:
+    async with Simulator() as simulator, hasty(**backends(simulator, LB_CLIENT_KEYS="us:secret")) as balancer:
         status, body = await ask(balancer)
         assert status == 401
         line = await logged(balancer, "Refused a request")

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from balancer import Balancer
+from balancer import Balancer, hasty
 from raw import Message, RawBackend, chunks, exchange, post, sized
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -63,7 +63,7 @@ async def backend() -> AsyncIterator[RawBackend]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def balancer(backend: RawBackend) -> AsyncIterator[Balancer]:
-    async with Balancer(BACKEND_1_URL=backend.url, BACKEND_1_APIKEY="key-of-1") as balancer:
+    async with hasty(BACKEND_1_URL=backend.url, BACKEND_1_APIKEY="key-of-1") as balancer:
         yield balancer
 
 
@@ -228,7 +228,7 @@ async def test_a_cut_stays_a_cut(sent: tuple[bytes, ...], backend: RawBackend, b
 
 
 async def test_without_explanation_nothing_is_added(backend: RawBackend) -> None:
-    async with Balancer(BACKEND_1_URL=backend.url, BACKEND_1_APIKEY="k", LB_EXPLAIN="false") as silent:
+    async with hasty(BACKEND_1_URL=backend.url, BACKEND_1_APIKEY="k", LB_EXPLAIN="false") as silent:
         backend.answers(*REPLIES["cookies stay apart"])
         direct, through = [await exchange(url, *REQUESTS["plain"]) for url in (backend.url, silent.url)]
         assert through.fields == direct.fields
