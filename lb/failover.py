@@ -134,7 +134,8 @@ class Answering:
     async def _find(self) -> Reply | Refusal:
         """The loop. Returning a reply is the commit point: from its first byte on nothing fails over."""
         self._failover.budget.request(self._failover.clock())
-        names: set[str] = set(self._request.asker.excluded)
+        asker = self._request.asker
+        names: set[str] = set(asker.strangers) if asker.pinned else set()
         while attempt := await self._permit(names):
             names.add(attempt.backend.name)
             verdict = await self._try(attempt, names)

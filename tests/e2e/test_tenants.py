@@ -54,3 +54,21 @@ async def test_the_query_names_a_tenant_where_that_is_trusted_and_goes_no_furthe
             await sdk.with_options(default_query={"tenant": "eve"}).models.list()
         sent = await balancer.line(lambda line: line["event"].startswith("Proxying to"))
         assert sent["event"].endswith("/chat/completions?api-version=2025-04-01-preview")
+
+
+async def test_a_reservation_is_settled_with_what_the_backends_told(three: list[Simulator]) -> None:
+    """Of `max_tokens` a fraction is used: what is left of the budget is what the endpoints' own books leave of it."""
+    tenants = "tenants: [{name: ada, tokens_per_minute: 3000}]"
+    settings = {"LB_CLIENT_KEYS": "ada:key-a", "LB_CONFIG_INLINE": tenants}
+    async with Balancer(**backends(*three, **settings)) as balancer, client(balancer, "key-a") as sdk:
+        for _ in range(5):
+            await sdk.chat.completions.create(model="chat", messages=SAID, max_tokens=1000)  # type: ignore[call-overload]
+            stream = await sdk.chat.completions.create(  # type: ignore[call-overload]
+                model="chat", messages=SAID, max_tokens=1000, stream=True, stream_options={"include_usage": True}
+            )
+            assert [chunk async for chunk in stream]
+        with pytest.raises(openai.RateLimitError) as refused:
+            await sdk.chat.completions.create(model="chat", messages=SAID, max_tokens=2999)  # type: ignore[call-overload]
+        left = int(refused.value.response.headers["x-ratelimit-remaining-tokens"])
+        assert left == 3000 - sum(endpoint.ledger.sum().total for endpoint in three)
+        assert left > 2000
