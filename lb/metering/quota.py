@@ -6,7 +6,7 @@ none can be refused because of another.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from lb.metering.book import MAX_WORKERS, Book, LocalBook
@@ -42,14 +42,18 @@ class Budget:
         """The same in all replicas; another one in each day or month."""
         return f"{self.owner}:{self.deployment or ''}:{self.name}:{self.meter.period(now)}"
 
-    @property
-    def counts_tokens(self) -> bool:
-        return self.name.startswith("tokens")
+    counts_tokens: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.counts_tokens = self.name.startswith("tokens")
 
     def amount(self, estimate: Estimate) -> int:
         """What a request takes from it. An answer may be allowed to be longer than the whole budget, and rarely is: it
         takes all there is, and the rest when it is needed."""
-        return min(sum(estimate), max(self.limit, estimate.prompt)) if self.counts_tokens else 1
+        if not self.counts_tokens:
+            return 1
+        prompt, answer = estimate
+        return min(prompt + answer, max(self.limit, prompt))
 
 
 class Hold(NamedTuple):

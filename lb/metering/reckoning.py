@@ -8,6 +8,9 @@ from lb.metering.quota import Estimate
 
 ANSWER = 256
 """Tokens of an answer whose length the request does not limit."""
+EDGE = 16 * 1024
+"""Bytes at both ends of a body in which limits are looked for: they stand before the prompt or behind it, and one that is
+overlooked is owed when the request ends."""
 MOST = 10_000_000
 """More is nonsense."""
 _BYTES_PER_TOKEN = 4
@@ -29,9 +32,23 @@ def reckon(body: bytes, *, length: int | None = None, answers: bool = True, plai
 
 
 def _answer(body: bytes) -> int:
-    limits = [int(found) for found in _LIMIT.findall(body)] if b'"max_' in body else []
-    choices = [int(found) for found in _CHOICES.findall(body)] if b'"n"' in body or b'"best_of"' in body else []
+    if len(body) > 2 * EDGE:
+        body = body[:EDGE] + b" " + body[-EDGE:]
+    limits = _numbers(body, b'"max_', _LIMIT)
+    choices = _numbers(body, b'"n"', _CHOICES) + _numbers(body, b'"best_of"', _CHOICES)
     return min(max(limits, default=ANSWER) * max(choices, default=1), MOST)
+
+
+def _numbers(body: bytes, beginning: bytes, form: re.Pattern[bytes]) -> list[int]:
+    """What stands behind the names that begin so."""
+    found = []
+    at = body.find(beginning)
+    while at >= 0:
+        match = form.match(body, at)
+        if match is not None:
+            found.append(int(match[1]))
+        at = body.find(beginning, at + len(beginning))
+    return found
 
 
 def _encoded(body: bytes) -> int:

@@ -65,3 +65,9 @@ def test_of_a_large_body_the_whole_length_counts() -> None:
 
 def test_nonsense_is_bounded() -> None:
     assert reckon(body(max_tokens=999_999_999, n=9999)).answer == MOST
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_a_long_body_both_ends_are_looked_at(order: int) -> None:
+    fields = [("messages", [{"content": "hello " * 100_000}]), ("max_tokens", 1234)]
+    assert reckon(body(**dict(fields[::order]))).answer == 1234
