@@ -8,9 +8,9 @@ from lb.metering.quota import Estimate
 
 ANSWER = 256
 """Tokens of an answer whose length the request does not limit."""
-EDGE = 16 * 1024
-"""Bytes at both ends of a body in which limits are looked for: they stand before the prompt or behind it, and one that is
-overlooked is owed when the request ends."""
+EDGE = 4 * 1024
+"""Bytes at both ends of a body in which limits are looked for: they stand before the prompt or behind it, and what an
+overlooked one allows is owed when the request ends."""
 MOST = 10_000_000
 """More is nonsense."""
 _BYTES_PER_TOKEN = 4
