@@ -70,3 +70,8 @@ soak: setup ## 60,000 requests through every kind of fault: no error, no leak (a
 
 test-node: setup ## the official JavaScript SDK against the balancer (needs Node.js >= 20 and npm)
 	cd tests/node && npm install --no-package-lock --no-audit --no-fund && npm test
+
+.PHONY: check-metrics
+
+check-metrics: setup ## dashboard and alert rules against a real Prometheus (installs it where it may)
+	infra/prometheus/check.sh

@@ -5,6 +5,7 @@ looked for. A block that is unlike that - the first, the last, anything odd - is
 """
 
 import json
+import re
 from typing import Any, Final
 
 from lb.metering.deltas import adopt, texts_of
@@ -21,8 +22,10 @@ BATCH: Final = 4096
 """Bytes of text that are counted at once."""
 KEPT: Final = 256 * 1024
 """Characters of text that are kept for a tokenizer; what is longer is counted by its beginning."""
-NOTHING_ALIKE: Final = (b"\n\n\n", b"")
+NOTHING_ALIKE: Final = (b"\n\n\n", b"\n")
 """No event begins so."""
+_INSIDE: Final = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*')
+"""Of JSON strings."""
 _NULL: Final = b'"usage":null'
 _ENDS: Final = (b"\n\n", b"\n\r\n", b"\r\r")
 """An event is over; other mixtures are found with the next one of these."""
@@ -146,13 +149,12 @@ class StreamReader:
     def _alike(self, block: bytes) -> bytes | None:
         """The text of events that differ in nothing else from the one before them; None when they do."""
         before, behind = self._frame
-        first, *rest = block.split(before)
-        if first:
-            return None
         size = -len(behind)
-        text = b"".join([event[:size] for event in rest if event.endswith(behind)])
-        whole = len(text) + (len(before) + len(behind)) * len(rest) == len(block)
-        return text if whole and b'"' not in text else None
+        texts = [event[:size] for event in block.split(before)[1:]]
+        if not texts or block != before + (behind + before).join(texts) + behind:
+            return None
+        text = b"".join(texts)
+        return text if _INSIDE.fullmatch(text) else None
 
     def _parse(self, event: bytes) -> None:
         """An event that is unlike the others: the first, the last, the one with the usage."""

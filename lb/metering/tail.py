@@ -14,9 +14,9 @@ KEY = b'"usage"'
 HELD = 64 * 1024
 """Bytes that may stand behind the usage and be held. The largest of what APIs put there is the `metadata` of a
 response: 16 pairs of at most 64 and 512 characters."""
-_OPENING = re.compile(rb'"usage"[ \t\r\n]*:[ \t\r\n]*(?=\{)')
-_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]', re.DOTALL)
-_DEPTHS = {b"{"[0]: 1, b"["[0]: 1, b"}"[0]: -1, b"]"[0]: -1}
+_OPENING = re.compile(r'"usage"[ \t\r\n]*:[ \t\r\n]*(?=\{)')
+_STRUCTURE = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]', re.DOTALL)
+_DEPTHS = {"{": -1, "[": -1, "}": 1, "]": 1}
 _DECODER = json.JSONDecoder()
 
 
@@ -54,11 +54,16 @@ class Tail:
 
         To be asked when the text is over. In one that was cut nobody knows how deep a member stood: None.
         """
-        held = bytes(self._held or b"")
+        if self._held is None:
+            return None
+        held = self._held.decode("utf-8", "replace")
         for opening in reversed(list(_OPENING.finditer(held))):
-            told = _object(held, opening.end())
+            try:
+                told, end = _DECODER.raw_decode(held, opening.end())
+            except (ValueError, RecursionError):
+                continue
             usage = read_usage(told)
-            if usage is not None and 1 <= _depth(held, opening.end()) <= deepest:
+            if usage is not None and 1 <= _depth(held, end) <= deepest:
                 return usage
         return None
 
@@ -74,16 +79,6 @@ class Tail:
             del held[:at]
 
 
-def _object(held: bytes, at: int) -> object:
-    try:
-        return _DECODER.raw_decode(held[at:].decode("utf-8", "replace"))[0]
-    except (ValueError, RecursionError):
-        return None
-
-
-def _depth(held: bytes, at: int) -> int:
-    """How deep the object that begins at `at` stands: what closes behind it, less what opens."""
-    depth = 0
-    for match in _STRUCTURE.finditer(held, at):
-        depth -= _DEPTHS.get(held[match.start()], 0)
-    return depth
+def _depth(text: str, end: int) -> int:
+    """How deep the object that ends here stands: what closes behind it, less what opens."""
+    return sum(_DEPTHS.get(found[0], 0) for found in _STRUCTURE.findall(text, end))

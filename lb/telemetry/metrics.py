@@ -144,6 +144,16 @@ class Metrics:
             spent.show(shown, [(backend or NONE).lower(), self._tenants.admit(tenant), call])
         for judged, count in self._judged.items():
             shown["lb_attempts_total"].append([*judged, count])
-        for (name, *labels), value in self._others.items():
+        for (name, *labels), value in (self._zeros() | self._others).items():
             shown[name].append([*labels, value])
         return dict(shown)
+
+    def _zeros(self) -> dict[tuple[str, ...], float]:
+        """What has not happened yet, where it could have: Prometheus sees no rise from nothing to 1."""
+        zeros: dict[tuple[str, ...], float] = {}
+        for place in {(backend, deployment) for backend, deployment, _ in self._judged}:
+            for name in ("lb_cooldowns_total", "lb_cooldown_seconds_total", "lb_returns_total"):
+                zeros[name, *place] = 0.0
+            zeros["lb_ejections_total", *place, "faults"] = zeros["lb_ejections_total", *place, "misconfigured"] = 0.0
+            zeros["lb_exhausted_total", place[1]] = 0.0
+        return zeros

@@ -146,6 +146,13 @@ def test_what_happens_to_backends_is_counted() -> None:
     }
 
 
+def test_what_could_have_happened_and_did_not_is_zero_and_not_missing() -> None:
+    seen = told(judged(), Cooled(ONE, "chat", 7, "429"))
+    assert seen["lb_cooldowns_total"] == [["BACKEND_1", "chat", 1]]
+    assert seen["lb_exhausted_total"] == [["chat", 0]]
+    assert seen["lb_ejections_total"] == [["BACKEND_1", "chat", "faults", 0], ["BACKEND_1", "chat", "misconfigured", 0]]
+
+
 def test_names_that_nobody_serves_make_no_series() -> None:
     made_up = [finished(deployment=f"made-up-{n}", status=404) for n in range(1000)]
     attempts = [judged("relay", 404, f"made-up-{n}") for n in range(1000)]
