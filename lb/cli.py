@@ -32,7 +32,7 @@ def main() -> None:
 _CONFIG = click.option("--config", metavar="FILE", help="YAML or JSON file; LB_CONFIG names one, too.")
 
 
-@main.command()
+@main.command(short_help="Run the load balancer until SIGTERM or SIGINT.")
 @_CONFIG
 @click.option("--host", metavar="H", help="Address to listen on (LB_HOST).")
 @click.option("--port", type=int, metavar="P", help="Port to listen on (LB_PORT).")
@@ -51,7 +51,7 @@ def serve(config: str | None, host: str | None, port: int | None, workers: int |
     sys.exit(run(loaded, load))
 
 
-@main.command()
+@main.command(short_help="Print the configuration and every problem; --probe asks backends.")
 @_CONFIG
 @click.option("--probe", is_flag=True, help="Ask each backend: name, TLS, credential, deployments.")
 def check(config: str | None, probe: bool) -> None:
@@ -64,17 +64,20 @@ def check(config: str | None, probe: bool) -> None:
     sys.exit(run_check(_environment(), config, probe, sys.stdout))
 
 
-@main.command()
+@main.command(short_help="Live table of the backends of a running balancer.")
 @click.argument("url", default="http://127.0.0.1:8081")
 @click.option("--once", is_flag=True, help="Print one table and end.")
 def status(url: str, once: bool) -> None:
-    """Live table of the backends of the balancer whose operator listener is at URL."""
+    """Live table of the backends of a running balancer.
+
+    URL is that of its operator listener (LB_ADMIN_HOST, LB_ADMIN_PORT), by default http://127.0.0.1:8081.
+    """
     from lb.status import show
 
     sys.exit(show(url, once=once))
 
 
-@main.command()
+@main.command(short_help="See it at work: simulated endpoints, real SDK traffic.")
 @click.option("--keep", is_flag=True, help="Leave everything running and print what to point a client at.")
 @click.option("--seconds", type=click.FloatRange(2, 300), default=12.0, show_default=True, help="How long to send.")
 def demo(keep: bool, seconds: float) -> None:
@@ -84,6 +87,7 @@ def demo(keep: bool, seconds: float) -> None:
     sys.exit(run(keep=keep, seconds=seconds))
 
 
+sim.short_help = "Run one simulated, throttled Azure OpenAI endpoint."
 main.add_command(sim)
 
 
