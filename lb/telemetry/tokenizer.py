@@ -18,7 +18,7 @@ MISSING = "the tokenizer is not installed: pip install 'openai-lb[tokenizer]'"
 
 
 def exact() -> Count:
-    """Loads the vocabulary, which takes a second and 90 MB. Raises ImportError with what to do about it."""
+    """Loads the vocabulary, which takes a second and about 150 MB. Raises ImportError with what to do about it."""
     try:
         module = import_module("bpe_openai")
     except ImportError:
