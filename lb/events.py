@@ -17,7 +17,7 @@ class Outcome(Enum):
     CUT = "cut"  # by the backend, after the first relayed byte
     ABANDONED = "abandoned"  # by the client
     EXHAUSTED = "exhausted"  # no backend was left; the client got our 429, 502 or 504
-    REFUSED = "refused"  # by us, before any backend was asked
+    REFUSED = "refused"  # by us, before any backend had the whole request
     CRASHED = "crashed"  # our bug
 
 

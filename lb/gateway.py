@@ -13,6 +13,7 @@ from lb.metering.quota import Ticket
 from lb.metering.tap import UsageTap, call_named
 from lb.metering.usage import Usage
 from lb.refusal import Head, Refusal
+from lb.scanned import read_along
 from lb.watching import Watch
 
 NOTHING = Usage()
@@ -45,6 +46,10 @@ class Gateway:
             await self._answer(request, client, told, started)
         except BackendFailed as failure:
             told.outcome, told.detail = Outcome.CUT, failure.detail
+        except Unroutable as problem:  # seen only while its body was on the way; a reply that has begun is cut
+            told.outcome, told.detail = Outcome.REFUSED, str(problem)
+            if told.status is None:
+                self._refuse(request, client, told, _bad(problem))
         except (ClientGone, asyncio.CancelledError):
             told.outcome = Outcome.ABANDONED
             raise
@@ -128,7 +133,7 @@ class Gateway:
                 whole=whole,
             )
         except Unroutable as problem:
-            return Refusal(400, "BadRequest", f"{str(problem).capitalize()}.")
+            return _bad(problem)
         pool = self.failover.pool
         if found.unnamed and any(map(needs_name, pool.backends)):
             return Refusal(
@@ -136,6 +141,7 @@ class Gateway:
             )
         if not pool.serving(found.deployment):
             return not_served(found.deployment, pool.served())
+        request.body = read_along(body, found.place, request.content_type, pool.backends)
         return found
 
     def _tell(self, told: Finished, answering: Answering) -> None:
@@ -157,3 +163,7 @@ class Gateway:
         told.status, told.detail = refusal.status, refusal.message
         headers = ((b"content-type", b"application/json"), *refusal.headers, *self._explanation(request, told))
         client.answer(refusal.status, headers, refusal.body)
+
+
+def _bad(problem: Unroutable) -> Refusal:
+    return Refusal(400, "BadRequest", f"{str(problem).capitalize()}.")

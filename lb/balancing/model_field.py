@@ -37,7 +37,7 @@ _DULL = re.compile(
     rb'(?:[^"]++|"(?!model"[ \t\r\n]*:)[^"\\]*+"|"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"(?![ \t\r\n]*:)|\\?\Z))++', re.DOTALL
 )
 """Everything up to the next key that is `model` or has escapes."""
-_KEYS_MAX = 10_000
+KEYS_MAX = 10_000
 """Keys that may be `model`; each costs some microseconds, during which nobody else is served."""
 _ANY_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _ESCAPED_LETTER = re.compile(rb"\\u00(?:[46][0-9a-fA-F]|[57][0-9aA])")
@@ -77,11 +77,11 @@ def _is_escaped(body: bytes, at: int) -> bool:
 def _is_top_level(body: bytes, at: int, whole: bool) -> bool:
     """Is the nesting one deep at `at`? Counted from the nearer end, since clients write `model` first or last."""
     if not whole or at <= len(body) // 2:
-        return _depth(body, 0, at) == 1
-    return _depth(body, at, len(body)) == -1
+        return depth_of(body, 0, at) == 1
+    return depth_of(body, at, len(body)) == -1
 
 
-def _depth(body: bytes, start: int, end: int) -> int:
+def depth_of(body: bytes, start: int, end: int) -> int:
     """How many brackets are opened and not closed. A loop over them would take seconds for some megabytes."""
     bare = _STRINGS.sub(b"", body[start:end])
     return bare.count(b"{") + bare.count(b"[") - bare.count(b"}") - bare.count(b"]")
@@ -101,10 +101,10 @@ def _value(body: bytes, key: int) -> Field | None:
 def _scan(body: bytes) -> Field | None:
     """Walk all that may be `model` and compare every top-level key."""
     depth, at, found, field = 0, 0, False, None
-    for _ in range(_KEYS_MAX):
+    for _ in range(KEYS_MAX):
         dull = _DULL.match(body, at)
         if dull is not None:
-            depth += _depth(body, at, dull.end())
+            depth += depth_of(body, at, dull.end())
             at = dull.end()
         key = _ANY_STRING.match(body, at)
         if key is None:

@@ -44,6 +44,7 @@ def test_a_form_without_a_model_has_none() -> None:
     assert value(form()) is None
     assert value(b"") is None
     assert value(b"--XyZ") is None
+    assert value(b"--XyZ\r\n" + form(part("file", b""))) is None
 
 
 @pytest.mark.parametrize(
@@ -120,6 +121,9 @@ def test_what_stands_behind_the_end_of_the_form_does_not_count() -> None:
         form(part("file", part("model", b"b").replace(b"\r\n", b"\n")), part("model", b"a")),
         b"\n" + form(part("model", b"a")),
         form(part("model", b"a"), b"--XyZ--\n"),
+        form(part("model", b"a").replace(b"\r\n\r\n", b"\n\n"), part("model", b"b")),
+        form(b"--XyZ \t" + part("model", b"a")[5:], part("model", b"b")),
+        form(part("model", b"a"), b"--XyZ--x\r\n", part("model", b"b")),
     ],
 )
 def test_a_boundary_that_only_some_readers_see_is_refused(body: bytes) -> None:

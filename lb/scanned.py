@@ -1,0 +1,68 @@
+"""A body stream that is read along, so that no backend gets the end of one which names its model twice."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from typing import Protocol
+
+from lb.balancing.backend import Backend
+from lb.balancing.form_scan import FormScan
+from lb.balancing.json_scan import JsonScan
+from lb.balancing.model_field import Ambiguous
+from lb.balancing.multipart import boundary_of
+from lb.balancing.routing import Place, Unroutable
+from lb.exchange import BodyStream
+
+SLICE = 64 * 1024
+"""Bytes that are read at once, in less than a millisecond; 20 ms if they are made to be slow."""
+
+
+class Scan(Protocol):
+    """Reads along."""
+
+    def feed(self, piece: bytes) -> None:
+        """Raises `Ambiguous`."""
+
+
+class Scanned:
+    """`stream`, byte for byte, whose iteration raises `Unroutable` before the bytes that name a second `model`."""
+
+    def __init__(self, stream: BodyStream, place: Place, content_type: bytes) -> None:
+        """`place` is where the stream's prefix names its model."""
+        self._stream = stream
+        self._place = place
+        self._content_type = content_type
+        self.length = stream.length
+        self.prefix = stream.prefix
+
+    @property
+    def started(self) -> bool:
+        return self._stream.started
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        scan = self._scan()
+        async for chunk in self._stream:
+            for at in range(0, len(chunk), SLICE):
+                piece = chunk[at : at + SLICE]
+                try:
+                    scan.feed(piece)
+                except Ambiguous as problem:
+                    raise Unroutable(str(problem)) from None
+                yield piece
+                if len(piece) == SLICE:
+                    await asyncio.sleep(0)  # noqa: TID251 - a turn of the loop for everybody else, no time
+
+    def _scan(self) -> Scan:
+        if self._place is Place.FORM:
+            return FormScan(boundary_of(self._content_type) or b"")
+        return JsonScan()
+
+
+def read_along(
+    body: bytes | BodyStream, place: Place, content_type: bytes, backends: Iterable[Backend]
+) -> bytes | BodyStream:
+    """The body as it may be sent. One that is whole has been looked at, and where every deployment may be called, a
+    second `model` leads nowhere that the first could not."""
+    if isinstance(body, bytes) or place not in (Place.JSON, Place.FORM):
+        return body
+    restricted = any(backend.deployments is not None for backend in backends)
+    return Scanned(body, place, content_type) if restricted else body
