@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from lb.admin.server import AdminServer
 from lb.admin.status import document
-from lb.admission import Admission
 from lb.balancing.peers import Peers
 from lb.balancing.policy import POLICIES
 from lb.balancing.pool import Pool
@@ -22,6 +21,8 @@ from lb.failover import Failover
 from lb.gateway import Gateway
 from lb.metering.book import Book
 from lb.metering.quota import Quota
+from lb.spine.admission import Admission
+from lb.spine.watching import watch
 from lb.telemetry.beliefs import belief_rows
 from lb.telemetry.exposition import Exposition
 from lb.telemetry.lines import LogLines
@@ -31,7 +32,6 @@ from lb.telemetry.metrics import Metrics
 from lb.telemetry.tallies import Snapshot
 from lb.telemetry.tally import Tally
 from lb.telemetry.tokenizer import Recounting, exact
-from lb.watching import watch
 from lb.wire.acceptor import Ahead
 from lb.wire.callers import Callers
 from lb.wire.credentials import Credentials, default_azure

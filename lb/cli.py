@@ -39,7 +39,7 @@ _CONFIG = click.option("--config", metavar="FILE", help="YAML or JSON file; LB_C
 @click.option("--workers", type=int, metavar="N", help="Processes that share one health table (LB_WORKERS).")
 def serve(config: str | None, host: str | None, port: int | None, workers: int | None) -> None:
     """Run the load balancer until SIGTERM or SIGINT; SIGHUP reads the configuration again."""
-    from lb.lifecycle import run
+    from lb.process.lifecycle import run
 
     def load() -> Loaded:
         return read(_environment(), config, host=host, port=port, workers=workers)

@@ -8,18 +8,18 @@ import asyncio
 from collections.abc import Callable
 from types import TracebackType
 
-from lb.asking import Patience, ask, told_headroom
 from lb.balancing.attempt import Attempt
 from lb.balancing.backend import Backend
 from lb.balancing.budget import FaultBudget
 from lb.balancing.pool import Pool
 from lb.balancing.routing import Operation, Route, rewrite_target
 from lb.balancing.verdict import Faulted, Judge, Relay, Throttled, Verdict
-from lb.conclusion import Tried, all_throttled, cannot_send_again, nobody_left
 from lb.events import Attempted, Emit, Exhausted, Judged
 from lb.exchange import BackendFailed, Blame, Reply, Request, Transport
 from lb.refusal import Refusal
-from lb.waiting_room import Guest, WaitingRoom
+from lb.spine.asking import Patience, ask, told_headroom
+from lb.spine.conclusion import Tried, all_throttled, cannot_send_again, nobody_left
+from lb.spine.waiting_room import Guest, WaitingRoom
 
 TRIAL_WAIT = 5.0
 """Seconds that a request waits for the two that try a returning deployment, before it is answered 429."""

@@ -3,9 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from lb.admission import Admission
 from lb.balancing.routing import Route, Unroutable, needs_name, route
-from lb.conclusion import not_served
 from lb.events import Emit, Finished, Outcome
 from lb.exchange import BackendFailed, Client, ClientGone, Request
 from lb.failover import Answering, Failover
@@ -13,8 +11,10 @@ from lb.metering.quota import Ticket
 from lb.metering.tap import UsageTap, call_named
 from lb.metering.usage import Usage
 from lb.refusal import Head, Refusal
-from lb.scanned import read_along
-from lb.watching import Watch
+from lb.spine.admission import Admission
+from lb.spine.conclusion import not_served
+from lb.spine.scanned import read_along
+from lb.spine.watching import Watch
 
 NOTHING = Usage()
 Identity = str | None | Refusal

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lb.listening import allow_many_connections
+from lb.process.listening import allow_many_connections
 
 
 @pytest.fixture

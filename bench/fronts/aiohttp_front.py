@@ -18,7 +18,7 @@ from aiohttp import web
 from lb.app import App, wall
 from lb.config import read
 from lb.exchange import Client, Headers, Reply, Request
-from lb.listening import listen
+from lb.process.listening import listen
 from lb.telemetry.log import Logs
 
 DROPPED = frozenset(

@@ -7,12 +7,12 @@ import pytest
 from fakes import CHAT, FakeClient, Story, backends, failure, ok, request, status, stream, throttled
 from virtual import in_virtual_time
 
-from lb.admission import Admission
 from lb.balancing.backend import Backend
 from lb.events import Finished, Outcome, OverQuota
 from lb.exchange import Blame, Request
 from lb.metering.quota import Quota
 from lb.metering.tenant import Limits, Source, Tenant, Tenants
+from lb.spine.admission import Admission
 
 ALL = (Source.CALLER, Source.HEADER, Source.QUERY)
 SAID = b'data: {"choices":[{"delta":{"content":"Hello"}}]}\n\n'

@@ -6,9 +6,9 @@ import pytest
 from fakes import FakeClient, Story, failure, ok, request, status, stream, throttled
 from virtual import in_virtual_time
 
-from lb.conclusion import all_throttled
 from lb.events import Exhausted, Outcome
 from lb.exchange import Blame
+from lb.spine.conclusion import all_throttled
 
 
 def error(client: FakeClient) -> dict[str, str]:

@@ -10,7 +10,7 @@ from virtual import in_virtual_time
 
 from lb.events import Outcome
 from lb.exchange import BackendFailed, Blame
-from lb.opening import HOLD_BYTES
+from lb.spine.opening import HOLD_BYTES
 
 CREATED = b'event: response.created\r\ndata: {"type":"response.created","response":{"instructions":"%s"}}\r\n\r\n'
 FILTER = b'data: {"choices":[],"prompt_filter_results":[]}\n\n'

@@ -12,7 +12,7 @@ from lb.balancing.backend import Backend
 from lb.balancing.routing import Place, Unroutable
 from lb.events import Judged, Outcome
 from lb.exchange import Blame, BodyStream, Reply, Request
-from lb.scanned import SLICE, Scanned
+from lb.spine.scanned import SLICE, Scanned
 
 V1 = b"/openai/v1/chat/completions"
 PREFIX = b'{"model":"chat","input":"'

@@ -8,7 +8,7 @@ from virtual import in_virtual_time
 
 from lb.events import Exhausted, Outcome
 from lb.exchange import Blame
-from lb.splice import Splice
+from lb.spine.splice import Splice
 
 LIMIT = b'data: {"error":{"code":"429","message":"x"}}\n\n'
 

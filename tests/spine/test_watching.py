@@ -8,7 +8,7 @@ from fakes import CHAT, FakeClient, FakeReply, FakeStream, Story, failure, ok, r
 from lb.events import Finished, Outcome
 from lb.exchange import Blame, ClientGone, Request
 from lb.metering.usage import Usage
-from lb.watching import watch
+from lb.spine.watching import watch
 
 USAGE = b'{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}'
 WORD = b'data: {"choices":[{"delta":{"content":" word"}}]}\n\n'

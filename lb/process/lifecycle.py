@@ -8,10 +8,10 @@ import uvloop
 
 from lb.app import App, wall
 from lb.config import FileSignature, Loaded
-from lb.listening import address_of, allow_many_connections, cannot_listen, listen
-from lb.rereading import Load, names, read_again
+from lb.process.listening import address_of, allow_many_connections, cannot_listen, listen
+from lb.process.rereading import Load, names, read_again
+from lb.process.workers import Supervisor
 from lb.telemetry.log import Logs
-from lb.workers import Supervisor
 
 WATCH_SECONDS = 1.0
 """How often the configuration file is looked at; a change counts once two looks agree on it."""

@@ -9,7 +9,7 @@ from lb.balancing.form_scan import FormScan
 from lb.balancing.json_scan import JsonScan
 from lb.balancing.model_field import Ambiguous
 from lb.balancing.multipart import boundary_of
-from lb.balancing.routing import Place, Unroutable
+from lb.balancing.routing import Place, Unroutable, needs_name
 from lb.exchange import BodyStream
 
 SLICE = 64 * 1024
@@ -64,5 +64,5 @@ def read_along(
     second `model` leads nowhere that the first could not."""
     if isinstance(body, bytes) or place not in (Place.JSON, Place.FORM):
         return body
-    restricted = any(backend.deployments is not None for backend in backends)
+    restricted = any(map(needs_name, backends))
     return Scanned(body, place, content_type) if restricted else body

@@ -8,8 +8,8 @@ from lb.balancing.attempt import Attempt
 from lb.balancing.routing import Route, rewrite_body
 from lb.balancing.verdict import Judge, Relay, Verdict, headroom
 from lb.exchange import BodyStream, Reply, Request, Transport
-from lb.opening import is_event_stream, judge_opening, read_error
-from lb.splice import Splice
+from lb.spine.opening import is_event_stream, judge_opening, read_error
+from lb.spine.splice import Splice
 
 
 async def ask(

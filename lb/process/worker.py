@@ -10,7 +10,7 @@ import orjson
 
 from lb.app import App
 from lb.config import Config
-from lb.rereading import Load, read_again
+from lb.process.rereading import Load, read_again
 from lb.shared.ledger import WorkerBook
 from lb.shared.room import Room, WorkerPeers
 from lb.telemetry.log import Logs

@@ -14,14 +14,14 @@ from contextlib import suppress
 
 from lb.app import clock, exposition
 from lb.config import FileSignature, Loaded
-from lb.family import Child, Death, fork
-from lb.listening import address_of
-from lb.office import Office
-from lb.rereading import Load, names, read_again
+from lb.process.family import Child, Death, fork
+from lb.process.listening import address_of
+from lb.process.office import Office
+from lb.process.rereading import Load, names, read_again
+from lb.process.testament import Testament
+from lb.process.worker import Worker
 from lb.shared.room import Room
 from lb.telemetry.log import Logs
-from lb.testament import Testament
-from lb.worker import Worker
 
 LOOK_SECONDS = 1.0
 """How often it looks around without being woken; a changed configuration file counts once two looks agree on it."""

@@ -1,0 +1,1 @@
+"""HOW does a process live? Start, workers, signals, reload, drain, exit code."""
