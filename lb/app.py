@@ -143,7 +143,7 @@ class App:
     def heard(self) -> None:
         """Another worker rang: it learned something, or gave back what others wait for."""
         self.pool.hear(clock())
-        self.failover.wake()
+        self.failover.permits.wake()
 
     def reload(self, config: Config) -> None:
         """Swap the configuration under running requests: what is believed of a backend that stays is kept."""
@@ -226,7 +226,7 @@ class App:
         return await asyncio.to_thread(self._exposition.render, [self.readings()])
 
     def _open_room(self, config: Config) -> None:
-        room = self.failover.room
+        room = self.failover.permits.room
         room.seconds, room.most = config.limits.max_wait_seconds, config.limits.max_waiting
         room.look()
 
@@ -244,7 +244,7 @@ class App:
 
         url = config.redis.url or ""
         token = self._redis_token if config.redis.entra else None
-        return Link(lambda: client(url, token), quota, self.pool, clock, self._logs.say, self.failover.wake)
+        return Link(lambda: client(url, token), quota, self.pool, clock, self._logs.say, self.failover.permits.wake)
 
     def _unlinked(self, linked: asyncio.Task[None]) -> None:
         bug = None if linked.cancelled() else linked.exception()

@@ -4,7 +4,6 @@ Read `Answering._find` first: it is the whole loop. Leaving the `async with` - n
 our own bug - closes what is open and returns every permit.
 """
 
-import asyncio
 from collections.abc import Callable
 from types import TracebackType
 
@@ -19,10 +18,8 @@ from lb.exchange import BackendFailed, Blame, Reply, Request, Transport
 from lb.refusal import Refusal
 from lb.spine.asking import Patience, ask, told_headroom
 from lb.spine.conclusion import Tried, all_throttled, cannot_send_again, nobody_left
-from lb.spine.waiting_room import Guest, WaitingRoom
+from lb.spine.permits import Permits, Wish
 
-TRIAL_WAIT = 5.0
-"""Seconds that a request waits for the two that try a returning deployment, before it is answered 429."""
 SOON = 1.0
 """Seconds to tell a client to wait that might try again at once."""
 
@@ -47,32 +44,11 @@ class Failover:
         self.emit = emit
         self.first_event_seconds = first_event_seconds
         self.budget = FaultBudget()
-        self.waiting: set[asyncio.Future[None]] = set()
-        self.room = WaitingRoom(pool, clock)
+        self.permits = Permits(pool, clock)
 
     def answer(self, request: Request, route: Route) -> "Answering":
         """`async with failover.answer(request, route) as answer`: a `Reply` to relay, or a `Refusal` to send."""
         return Answering(self, request, route)
-
-    def wake(self) -> None:
-        """A trial told something: whoever waits for it looks again."""
-        for waiter in self.waiting:
-            if not waiter.done():
-                waiter.set_result(None)
-        self.room.look()
-
-    async def next_trial(self, until: float) -> bool:
-        """Wait until a trial tells; False when `until` comes first."""
-        waiter = asyncio.get_running_loop().create_future()
-        self.waiting.add(waiter)
-        try:
-            async with asyncio.timeout(max(0.0, until - self.clock())):
-                await waiter
-        except TimeoutError:
-            return False
-        finally:
-            self.waiting.discard(waiter)
-        return True
 
 
 class Answering:
@@ -85,10 +61,9 @@ class Answering:
         "_last",
         "_last_by",
         "_paid",
-        "_queued",
         "_request",
         "_route",
-        "_until",
+        "_wish",
         "answered_by",
         "attempts",
         "reply",
@@ -105,12 +80,14 @@ class Answering:
         self._last: Reply | None = None
         self._last_by: Backend | None = None
         self._paid = False
-        self._queued = False
-        self._until = 0.0
         self.reply: Reply | None = None
         self.answered_by: Backend | None = None
         self.attempts = 0
         self.tried: list[Tried] = []
+        asker = request.asker
+        self._wish = Wish(
+            request.id, asker, route.deployment, self.tried, set(asker.strangers) if asker.pinned else set()
+        )
         self.waited = 0.0
         """Seconds that the last attempt took."""
 
@@ -134,9 +111,9 @@ class Answering:
     async def _find(self) -> Reply | Refusal:
         """The loop. Returning a reply is the commit point: from its first byte on nothing fails over."""
         self._failover.budget.request(self._failover.clock())
-        asker = self._request.asker
-        names: set[str] = set(asker.strangers) if asker.pinned else set()
-        while attempt := await self._permit(names):
+        names = self._wish.names
+        while attempt := await self._failover.permits.next(self._wish):
+            self._held.append(attempt)
             names.add(attempt.backend.name)
             verdict = await self._try(attempt, names)
             if isinstance(verdict, Relay):
@@ -147,44 +124,6 @@ class Answering:
             if not self._may_go_on(verdict, names):
                 return self._settle(verdict)
         return self._conclude()
-
-    async def _permit(self, names: set[str]) -> Attempt | None:
-        """The next backend. While a returning deployment is being tried, the others wait for what comes of it."""
-        failover, deployment = self._failover, self._route.deployment
-        if failover.room.seconds:
-            return await self._turn(names)
-        until = 0.0
-        while True:
-            now = failover.clock()
-            attempt = failover.pool.begin(now, deployment, names, self._request.id, self._request.asker.strangers)
-            if attempt is not None:
-                self._held.append(attempt)
-                return attempt
-            until = until or now + TRIAL_WAIT
-            if not failover.pool.awaits_trial(now, deployment, names) or not await failover.next_trial(until):
-                return None
-
-    async def _turn(self, names: set[str]) -> Attempt | None:
-        """As `_permit`, where requests may wait. Backends that were throttled before may then be asked again."""
-        failover, deployment, asker = self._failover, self._route.deployment, self._request.asker
-        now, room = failover.clock(), failover.room
-        attempt = None
-        if not room.busy(deployment):
-            attempt = failover.pool.begin(now, deployment, names, self._request.id, asker.strangers)
-        if attempt is None:
-            again = {tried.backend for tried in self.tried if not isinstance(tried.verdict, Throttled)} | asker.excluded
-            self._until = self._until or now + room.seconds
-            trial = failover.pool.awaits_trial(now, deployment, again)
-            wait = failover.pool.soonest(now, deployment, asker.excluded)
-            until = max(self._until, now + TRIAL_WAIT) if trial else self._until
-            if room.busy(deployment) or trial or (wait is not None and now + wait <= until):
-                names.intersection_update(again)
-                guest = Guest(self._request.id, asker, names, back=self._queued)
-                self._queued = True
-                attempt = await room.permit(guest, deployment, until)
-        if attempt is not None:
-            self._held.append(attempt)
-        return attempt
 
     async def _try(self, attempt: Attempt, names: set[str]) -> Verdict:
         """Ask one backend, and judge and learn what comes of it."""
@@ -213,7 +152,7 @@ class Answering:
         awaited = _is_awaited(attempt)
         failover.pool.learn(now, attempt, verdict, self._failed)
         if awaited:
-            failover.wake()
+            failover.permits.wake()
         return verdict
 
     async def _ask(self, attempt: Attempt, target: bytes, names: set[str]) -> Verdict:
@@ -299,7 +238,7 @@ class Answering:
         seconds = failover.pool.soonest(failover.clock(), deployment, self._request.asker.excluded)
         if seconds is None and any(isinstance(tried.verdict, Throttled) for tried in self.tried):
             seconds = SOON  # it was so short that it is over
-        if seconds is None and self._queued and not self.tried:
+        if seconds is None and self._wish.queued and not self.tried:
             seconds = SOON  # it waited, and others had their turn
         if seconds is not None:
             failover.emit(Exhausted(self._request.id, deployment, seconds))
@@ -329,7 +268,7 @@ class Answering:
             awaited = _is_awaited(attempt)
             self._failover.pool.release(attempt)
             if awaited:
-                self._failover.wake()
+                self._failover.permits.wake()
 
 
 def _is_awaited(attempt: Attempt) -> bool:

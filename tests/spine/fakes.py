@@ -304,6 +304,6 @@ class Story:
         assert {row.in_flight for row in rows} == {0}
         assert all(reply.closed for reply in self.transport.replies)
         assert self.transport.running == 0
-        assert not self.failover.waiting
+        assert not self.failover.permits.waiting
         health = [health for name in (None, "chat") for health in self.pool._table.lane(name)]
         assert not any(cell.trials or cell.breaker.probing or cell.site.breaker.probing for cell in health)

@@ -105,7 +105,7 @@ async def test_waiting_for_a_trial_can_be_cancelled() -> None:
     await asyncio.sleep(0.1)
     waiting = asyncio.create_task(story.ask())
     await asyncio.sleep(0.1)
-    assert len(story.failover.waiting) == 1
+    assert len(story.failover.permits.waiting) == 1
     for task in (waiting, *trials):
         task.cancel()
     await asyncio.gather(waiting, *trials, return_exceptions=True)

@@ -5,7 +5,7 @@ import asyncio
 from fakes import Story, late, ok, status, throttled
 from virtual import in_virtual_time
 
-from lb.failover import TRIAL_WAIT
+from lb.spine.permits import TRIAL_WAIT
 
 
 def timed(**scripts: object) -> Story:

@@ -19,7 +19,7 @@ class Hall(Story):
 
     def __init__(self, scripts: dict[str, Sequence[object]], seconds: float = 20.0, most: int = 1000) -> None:
         super().__init__(scripts, clock=asyncio.get_running_loop().time)
-        self.room = self.failover.room
+        self.room = self.failover.permits.room
         self.room.seconds, self.room.most = seconds, most
         self.order: list[str] = []
 
