@@ -22,7 +22,7 @@ from lb.gateway import Gateway
 from lb.metering.book import Book
 from lb.metering.quota import Quota
 from lb.spine.admission import Admission
-from lb.spine.watching import watch
+from lb.spine.watching import Watch, watch
 from lb.telemetry.beliefs import belief_rows
 from lb.telemetry.exposition import Exposition
 from lb.telemetry.lines import LogLines
@@ -97,7 +97,7 @@ class App:
         self._open_room(config)
         self.callers = Callers(config.client_keys(), config.entra_settings(), wall, clock)
         self.gateway = Gateway(self.callers.identify, self.failover, clock, self.emit, explain=config.explain)
-        self.gateway.watch = partial(watch, keep=config.metrics.tokenizer)
+        self.gateway.watch = _watch(config)
         # Budgets survive every reload, too; they are asked only where there are tenants.
         ahead = wall() - clock()
         quota = Quota((), lambda now: now + ahead, None if config.redis.url else book)
@@ -164,6 +164,7 @@ class App:
         self.callers.replace(config.client_keys(), config.entra_settings())
         self._admit(config)
         self.gateway.explain = config.explain
+        self.gateway.watch = _watch(config)
         self.server.limits = _limits(config)
 
     async def drain(self) -> None:
@@ -289,6 +290,13 @@ def _names(config: Config) -> list[str]:
 def exposition(config: Config) -> Exposition:
     """Renders snapshots in the buckets of this configuration."""
     return Exposition(seconds=config.metrics.second_buckets, tokens=config.metrics.token_buckets)
+
+
+def _watch(config: Config) -> Watch | None:
+    """Who looks at replies for what they cost: nobody, unless somebody wants to know."""
+    metrics = config.metrics
+    wanted = metrics.usage or metrics.tokenizer or bool(config.tenants)
+    return partial(watch, keep=metrics.tokenizer) if wanted else None
 
 
 def tokenizer(wanted: bool) -> Recounting | None:

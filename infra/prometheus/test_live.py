@@ -75,7 +75,18 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         clients = [f"- {{name: {key[7:]}, keys: [{key}]}}" for key in KEYS]
         text = "\n".join(["tenants:", *TENANTS, "clients:", *clients])
         admin, own = {"LB_ADMIN_PORT": str(ports[4])}, {"LB_PORT": str(ports[3]), "LB_HOST": "127.0.0.1"}
-        start(sys.executable, "-m", "lb", "serve", **settings, **admin, **own, LB_CONFIG_INLINE=text, LB_WORKERS="2")
+        start(
+            sys.executable,
+            "-m",
+            "lb",
+            "serve",
+            **settings,
+            **admin,
+            **own,
+            LB_CONFIG_INLINE=text,
+            LB_WORKERS="2",
+            LB_USAGE="true",
+        )
         wait_for(f"http://127.0.0.1:{ports[4]}/metrics")
         config = yaml.safe_load((HERE / "prometheus.yaml").read_text())
         (job,) = config["scrape_configs"]

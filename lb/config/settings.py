@@ -35,6 +35,7 @@ SETTINGS = (
     Setting("LB_WORKERS", ("workers",)),
     Setting("LB_POLICY", ("policy",)),
     Setting("LB_EXPLAIN", ("explain",)),
+    Setting("LB_USAGE", ("metrics", "usage")),
     Setting("LB_TOKENIZER", ("metrics", "tokenizer")),
     Setting("LB_METRICS_TOKEN_BUCKETS", ("metrics", "token_buckets")),
     Setting("LB_METRICS_SECOND_BUCKETS", ("metrics", "second_buckets")),

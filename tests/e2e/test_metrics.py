@@ -73,7 +73,7 @@ async def send(session: aiohttp.ClientSession, balancer: Balancer, number: int, 
 async def test_tokens_of_each_tenant_are_those_of_the_endpoints_own_books(
     three: list[Simulator], session: aiohttp.ClientSession, workers: int
 ) -> None:
-    async with Balancer(**backends(*three, **KEYS), LB_WORKERS=str(workers)) as balancer:
+    async with Balancer(**backends(*three, **KEYS, LB_USAGE="true"), LB_WORKERS=str(workers)) as balancer:
         assert set(await asyncio.gather(*(send(session, balancer, n) for n in range(240)))) == {200}
         seen = await until(session, balancer, lambda seen: total(seen, "lb_requests_total") == 240)
     assert total(seen, "lb_workers") == workers
@@ -103,7 +103,7 @@ async def test_a_refusal_that_another_backend_made_good_is_absorbed(
     three: list[Simulator], session: aiohttp.ClientSession
 ) -> None:
     preferred = {"BACKEND_1_PRIORITY": "1", "BACKEND_2_PRIORITY": "2", "BACKEND_3_PRIORITY": "3"}
-    async with Balancer(**backends(*three, **KEYS, **preferred)) as balancer:
+    async with Balancer(**backends(*three, **KEYS, **preferred, LB_USAGE="true")) as balancer:
         assert await send(session, balancer, 0, **{"x-sim-fault": "openai1=429:7"}) == 200
         seen = await until(session, balancer, lambda seen: total(seen, "lb_requests_total") == 1)
     assert total(seen, "lb_absorbed_total", tenant_name="ada", deployment="chat") == 1
@@ -117,7 +117,7 @@ async def test_a_refusal_that_another_backend_made_good_is_absorbed(
 async def test_a_deployment_that_nobody_has_makes_no_series(
     three: list[Simulator], session: aiohttp.ClientSession
 ) -> None:
-    async with Balancer(**backends(*three, **KEYS)) as balancer:
+    async with Balancer(**backends(*three, **KEYS, LB_USAGE="true")) as balancer:
         for number in range(30):
             target = f"{balancer.url}/openai/deployments/made-up-{number}/chat/completions?api-version=2024-10-21"
             headers = {"api-key": "key-a", "x-sim-fault": "404"}
@@ -131,7 +131,7 @@ async def test_a_deployment_that_nobody_has_makes_no_series(
 async def test_a_worker_that_dies_takes_no_count_with_it(
     three: list[Simulator], session: aiohttp.ClientSession
 ) -> None:
-    async with Balancer(**backends(*three, **KEYS), LB_WORKERS="2") as balancer:
+    async with Balancer(**backends(*three, **KEYS, LB_USAGE="true"), LB_WORKERS="2") as balancer:
         await asyncio.gather(*(send(session, balancer, n) for n in range(60)))
         before = await until(session, balancer, lambda seen: total(seen, "lb_requests_total") == 60)
         pids = [worker["pid"] for worker in (await balancer.status())["workers"]]
