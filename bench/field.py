@@ -14,8 +14,8 @@ from bench.children import Child, Cores
 from bench.proxies import Make
 
 USUAL = ("nginx", "envoy", "lb", "litellm", "portkey")
-VARIANTS = ("lb-quiet", "lb-tls", "aiohttp-front")
-"""Measured when asked for by name: log lines from warnings on, TLS to the backend, aiohttp's server as the front."""
+VARIANTS = ("lb-quiet", "lb-usage", "lb-tls", "aiohttp-front")
+"""Measured when asked for by name: log lines from warnings on, tokens counted, TLS to the backend, aiohttp's server as the front."""
 GATEWAYS = frozenset({"litellm", "portkey"})
 
 
@@ -57,6 +57,8 @@ class Field:
         """The balancer, plain or in one of its variants."""
         if name == "lb-quiet":
             return proxies.lb(proxies.own_command(), LB_LOG_LEVEL="warning")
+        if name == "lb-usage":
+            return proxies.lb(proxies.own_command(), LB_USAGE="true")
         if name == "lb-tls":
             return self._tls
         if name == "aiohttp-front":
