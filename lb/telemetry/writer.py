@@ -105,11 +105,7 @@ class Writer:
 
     def _write_late(self) -> None:
         """At the very end there is no thread: write only what the other side takes, so that the exit never hangs."""
-        try:
-            ready = select.select([], [self._fd], [], 0)[1]
-        except (OSError, ValueError):
-            return
-        if ready:
+        if _writable(self._fd, 0):
             self._drain()
 
     def _drain(self) -> None:
@@ -149,10 +145,17 @@ class Writer:
             try:
                 rest = rest[os.write(self._fd, rest) :]
             except BlockingIOError:  # somebody who shares this terminal or pipe made it non-blocking
-                select.select([], [self._fd], [])
+                _writable(self._fd, None)
             except OSError:
                 return False
         return True
+
+
+def _writable(fd: int, milliseconds: int | None) -> bool:
+    """Wait until the other side takes something, or is gone. (`select` knows descriptors below 1024 only.)"""
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    return bool(poll.poll(milliseconds))
 
 
 def _large(lines: list[bytes]) -> Iterator[tuple[bytes, int]]:

@@ -1,3 +1,4 @@
+import fcntl
 import os
 import subprocess
 import sys
@@ -161,3 +162,15 @@ def test_a_forked_child_writes_its_own_lines_and_not_its_parents() -> None:
 def test_a_line_that_comes_after_the_end_is_still_written() -> None:
     _, lines, _ = run("logs.close(); logs.say('info', 'late')")
     assert len(lines) == 2
+
+
+def test_a_stream_with_a_high_number_is_waited_for_as_well(pipe: tuple[int, int]) -> None:
+    high = fcntl.fcntl(pipe[1], fcntl.F_DUPFD, 1500)
+    os.set_blocking(high, False)
+    writer = Writer(high, lost)
+    lines = [b"%06d %s\n" % (n, b"y" * 500) for n in range(1000)]
+    for line in lines:
+        writer.write(line)
+    assert read_until(pipe[0], lines[-1]) == b"".join(lines)
+    writer.close()
+    os.close(high)
