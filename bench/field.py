@@ -15,7 +15,7 @@ from bench.proxies import Make
 
 USUAL = ("nginx", "envoy", "lb", "litellm", "portkey")
 VARIANTS = ("lb-quiet", "lb-usage", "lb-tls", "aiohttp-front")
-"""Measured when asked for by name: log lines from warnings on, tokens counted, TLS to the backend, aiohttp's server as the front."""
+"""Measured when asked for by name: fewer log lines, tokens counted, TLS to the backend, aiohttp as the front."""
 GATEWAYS = frozenset({"litellm", "portkey"})
 
 
