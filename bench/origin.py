@@ -24,7 +24,10 @@ INTERVAL = 0.02
 class Streams:
     """Drives all streams: each tick serves those whose turn it is, so that they are spread over the interval."""
 
-    SLOTS = 40
+    SLOTS = 20
+    """The loop's timers know milliseconds; a tick is one."""
+    CATCH_UP = 0.1
+    """Seconds of ticks that are made up for, after somebody else had the core."""
 
     def __init__(self) -> None:
         self.slots: list[set[Origin]] = [set() for _ in range(self.SLOTS)]
@@ -41,7 +44,7 @@ class Streams:
         for origin in list(self.slots[self.next]):
             origin.tick()
         self.next = (self.next + 1) % self.SLOTS
-        self.due = max(self.due + INTERVAL / self.SLOTS, loop.time())
+        self.due = max(self.due + INTERVAL / self.SLOTS, loop.time() - self.CATCH_UP)
         loop.call_at(self.due, self.run)
 
 

@@ -1,7 +1,7 @@
 """What was measured, beside the bars of this project."""
 
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench.figures import Numbers
@@ -43,8 +43,8 @@ class Bar:
 
     def values(self, results: Results) -> list[float]:
         """One for each repetition, so that what disturbs the machine for a while disturbs both sides of a ratio."""
-        over = _values(results, *self.of)
-        under = _values(results, *self.by) if self.by else [1.0] * len(over)
+        over = values(results, *self.of)
+        under = values(results, *self.by) if self.by else [1.0] * len(over)
         return [a / b for a, b in zip(over, under, strict=False) if b]
 
     def mark(self, value: float) -> str:
@@ -73,17 +73,17 @@ def lines(results: Results) -> Iterator[str]:
     names = list(results)
     yield f"{'median (min..max)':50}" + "".join(f"{name:>24}" for name in names)
     for figure, says in ROWS.items():
-        cells = [_values(results, name, figure) for name in names]
+        cells = [values(results, name, figure) for name in names]
         if any(cells):
-            yield f"{says:50}" + "".join(f"{_spread(cell):>24}" for cell in cells)
+            yield f"{says:50}" + "".join(f"{spread(cell):>24}" for cell in cells)
     yield ""
     yield f"{'ratio within each repetition':36}{'median (min..max)':>24}{'must':>9}{'reach':>9}  mark"
     for bar in BARS:
-        values = bar.values(results)
+        found = bar.values(results)
         sign = ">=" if bar.at_least else "<="
         must, reach = f"{sign} {bar.must:g}", f"{sign} {bar.reach:g}"
-        mark = bar.mark(statistics.median(values)) if values else "not measured"
-        yield f"{bar.name:36}{_spread(values):>24}{must:>9}{reach:>9}  {mark}"
+        mark = bar.mark(statistics.median(found)) if found else "not measured"
+        yield f"{bar.name:36}{spread(found):>24}{must:>9}{reach:>9}  {mark}"
     yield from _others(results)
 
 
@@ -93,17 +93,22 @@ def _others(results: Results) -> Iterator[str]:
     for name in results:
         for figure, says in (("json", "JSON request"), ("event", "streamed event")):
             bar = Bar(f"{says}: {name} / lb", (name, figure), ("lb", figure), 0, 0)
-            if name not in barred and (values := bar.values(results)):
-                yield f"{bar.name:36}{_spread(values):>24}"
+            if name not in barred and (found := bar.values(results)):
+                yield f"{bar.name:36}{spread(found):>24}"
 
 
-def _values(results: Results, proxy: str, figure: str) -> list[float]:
+def values(results: Results, proxy: str, figure: str) -> list[float]:
+    """One for each repetition in which it was measured."""
     return [numbers[figure] for numbers in results.get(proxy, []) if figure in numbers]
 
 
-def _spread(values: list[float]) -> str:
-    if not values:
+def spread(found: list[float]) -> str:
+    """Median, smallest and largest."""
+    if not found:
         return "-"
-    digits: Callable[[float], str] = lambda value: f"{value:.0f}" if value >= 100 else f"{value:.3g}"  # noqa: E731
-    middle = digits(statistics.median(values))
-    return middle if len(values) == 1 else f"{middle} ({digits(min(values))}..{digits(max(values))})"
+    middle = _digits(statistics.median(found))
+    return middle if len(found) == 1 else f"{middle} ({_digits(min(found))}..{_digits(max(found))})"
+
+
+def _digits(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
