@@ -15,14 +15,14 @@ from lb.balancing.policy import POLICIES
 from lb.balancing.pool import Pool
 from lb.balancing.verdict import Judge
 from lb.config import Config
-from lb.events import Event
+from lb.events import Announcer
 from lb.exchange import BackendFailed
 from lb.failover import Failover
 from lb.gateway import Gateway
 from lb.metering.book import Book
 from lb.metering.quota import Quota
 from lb.spine.admission import Admission
-from lb.spine.watching import Watch, watch
+from lb.spine.watching import Watch, watch_cost
 from lb.telemetry.beliefs import belief_rows
 from lb.telemetry.exposition import Exposition
 from lb.telemetry.lines import LogLines
@@ -64,7 +64,7 @@ class App:
         self._logs = logs
         self.started = clock()
         # Observers first: everything below tells them.
-        self._lines = LogLines(logs)
+        self.emit = Announcer()
         self.tally = Tally()
         self._tokenizer = tokenizer(config.metrics.tokenizer)
         self.metrics = Metrics(
@@ -73,6 +73,8 @@ class App:
             tokens=config.metrics.token_buckets,
             later=self._tokenizer,
         )
+        for observer in (self.tally, self.metrics, LogLines(logs)):
+            self.emit.add(observer)
         self._exposition = exposition(config)
         # The heart: what is believed of the backends. It survives every reload.
         self.pool = Pool(
@@ -97,7 +99,7 @@ class App:
         self._open_room(config)
         self.callers = Callers(config.client_keys(), config.entra_settings(), wall, clock)
         self.gateway = Gateway(self.callers.identify, self.failover, clock, self.emit, explain=config.explain)
-        self.gateway.watch = _watch(config)
+        self.gateway.watches = _watches(config)
         # Budgets survive every reload, too; they are asked only where there are tenants.
         ahead = wall() - clock()
         quota = Quota((), lambda now: now + ahead, None if config.redis.url else book)
@@ -117,14 +119,6 @@ class App:
         self.admin = AdminServer(self.overview, self.exposed) if peers is None else None
         self._ahead: Ahead | None = None
         self._ticker: asyncio.TimerHandle | None = None
-
-    def emit(self, event: Event) -> None:
-        """Tell every observer."""
-        self.tally(event)
-        self.metrics(event)
-        self._lines(event)
-        if self._link is not None:
-            self._link.emit(event)
 
     async def start(self, sock: socket.socket, ahead: Ahead | None = None) -> None:
         """Take requests from a bound socket. Raises OSError when the operator listener's address is taken.
@@ -164,7 +158,7 @@ class App:
         self.callers.replace(config.client_keys(), config.entra_settings())
         self._admit(config)
         self.gateway.explain = config.explain
-        self.gateway.watch = _watch(config)
+        self.gateway.watches = _watches(config)
         self.server.limits = _limits(config)
 
     async def drain(self) -> None:
@@ -245,7 +239,9 @@ class App:
 
         url = config.redis.url or ""
         token = self._redis_token if config.redis.entra else None
-        return Link(lambda: client(url, token), quota, self.pool, clock, self._logs.say, self.failover.permits.wake)
+        link = Link(lambda: client(url, token), quota, self.pool, clock, self._logs.say, self.failover.permits.wake)
+        self.emit.add(link)
+        return link
 
     def _unlinked(self, linked: asyncio.Task[None]) -> None:
         bug = None if linked.cancelled() else linked.exception()
@@ -292,11 +288,11 @@ def exposition(config: Config) -> Exposition:
     return Exposition(seconds=config.metrics.second_buckets, tokens=config.metrics.token_buckets)
 
 
-def _watch(config: Config) -> Watch | None:
+def _watches(config: Config) -> list[Watch]:
     """Who looks at replies for what they cost: nobody, unless somebody wants to know."""
     metrics = config.metrics
     wanted = metrics.usage or metrics.tokenizer or bool(config.tenants)
-    return partial(watch, keep=metrics.tokenizer) if wanted else None
+    return [partial(watch_cost, keep=metrics.tokenizer)] if wanted else []
 
 
 def tokenizer(wanted: bool) -> Recounting | None:

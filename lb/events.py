@@ -1,8 +1,9 @@
 """Facts that the spine tells to whoever listens. Observers are called in place, so they must be quick and not raise."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from lb.balancing.backend import Backend
 from lb.balancing.transitions import Cooled, Ejected, Restored
@@ -98,7 +99,37 @@ class OverQuota:
 Event = Attempted | Judged | Finished | Cooled | Ejected | Restored | Exhausted | OverQuota
 Emit = Callable[[Event], None]
 
+
+class Observer:
+    """Listens to events: `tells` has a function for each kind that it cares about."""
+
+    tells: Mapping[type[Any], Callable[[Any], None]]
+
+    def __call__(self, event: Event) -> None:
+        """Tell it an event of any kind."""
+        tell = self.tells.get(type(event))
+        if tell is not None:
+            tell(event)
+
+
+class Announcer:
+    """Tells each event to those who care about its kind, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._tells: dict[type[Any], tuple[Callable[[Any], None], ...]] = {}
+
+    def add(self, observer: Observer) -> None:
+        """From now on it is told, too."""
+        for kind, tell in observer.tells.items():
+            self._tells[kind] = (*self._tells.get(kind, ()), tell)
+
+    def __call__(self, event: Event) -> None:
+        for tell in self._tells.get(type(event), ()):
+            tell(event)
+
+
 __all__ = [
+    "Announcer",
     "Attempted",
     "Cooled",
     "Ejected",
@@ -107,6 +138,7 @@ __all__ = [
     "Exhausted",
     "Finished",
     "Judged",
+    "Observer",
     "Outcome",
     "OverQuota",
     "Restored",

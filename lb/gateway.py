@@ -1,20 +1,19 @@
 """The story of one request: identify -> route -> fail over -> relay -> tell how it ended, exactly once."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from lb.balancing.routing import Route, Unroutable, needs_name, route
 from lb.events import Emit, Finished, Outcome
 from lb.exchange import BackendFailed, Client, ClientGone, Request
 from lb.failover import Answering, Failover
 from lb.metering.quota import Ticket
-from lb.metering.tap import UsageTap, call_named
 from lb.metering.usage import Usage
 from lb.refusal import Head, Refusal
 from lb.spine.admission import Admission
 from lb.spine.conclusion import not_served
 from lb.spine.scanned import read_along
-from lb.spine.watching import Watch
+from lb.spine.watching import Watch, together
 
 NOTHING = Usage()
 Identity = str | None | Refusal
@@ -33,8 +32,8 @@ class Gateway:
         self.explain = explain
         self.admission: Admission | None = None
         """Asked where there are tenants."""
-        self.watch: Watch | None = None
-        """Asked for a tap on each reply, where it matters what they cost."""
+        self.watches: Sequence[Watch] = ()
+        """Each may look at a reply that is relayed."""
         self._clock = clock
         self._emit = emit
 
@@ -79,23 +78,17 @@ class Gateway:
                     told.outcome = Outcome.EXHAUSTED
                     return
                 told.status = answer.status
-                tap = client.tap = None if self.watch is None else self.watch(request, found, answer)
+                watching = client.tap = together(self.watches, request, found, answer) if self.watches else None
                 request.forget_content()
                 told.first_byte = self._clock() - started
                 try:
                     await client.relay(answer, self._explanation(request, told))
                 finally:
-                    if tap is not None:
-                        self._tell_usage(told, request, tap)
+                    if watching is not None:
+                        watching.end(told)
                 told.outcome = Outcome.RELAYED
         finally:
             told.attempts, told.waited, told.throttled = answering.attempts, answering.waited, answering.throttled
-
-    def _tell_usage(self, told: Finished, request: Request, tap: UsageTap) -> None:
-        told.usage = tap.usage()
-        told.call = call_named(request.target.partition(b"?")[0])
-        if told.usage.estimated:
-            told.recount = tap.recount
 
     def _admit(self, request: Request, told: Finished, admission: Admission) -> Route | Refusal:
         """Whose is it, where to, and is it within their budget?"""

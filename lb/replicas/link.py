@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from lb.balancing.peers import key_of
 from lb.balancing.pool import Pool
-from lb.events import Cooled, Event
+from lb.events import Cooled, Observer
 from lb.metering.lease import Grant, Report
 from lb.metering.quota import Quota
 
@@ -38,8 +38,8 @@ class Say(Protocol):
     def __call__(self, level: str, event: str, /, **fields: Any) -> None: ...
 
 
-class Link:
-    """`connect` makes a client; `run` goes on until it is cancelled. `emit` it every event."""
+class Link(Observer):
+    """`connect` makes a client; `run` goes on until it is cancelled."""
 
     def __init__(
         self,
@@ -64,15 +64,15 @@ class Link:
         self.losses = 0
         """How often Redis was lost."""
         self._warned = False
+        self.tells = {Cooled: self._cooled}
         quota.share()
 
-    def emit(self, event: Event) -> None:
+    def _cooled(self, event: Cooled) -> None:
         """The others shall stay away, too."""
-        if type(event) is Cooled:
-            key = key_of(event.backend, event.deployment).hex()
-            told = (self._name, key, event.backend.name, event.deployment, event.seconds, event.reason)
-            self._untold.append(orjson.dumps(told))
-            self._news.set()
+        key = key_of(event.backend, event.deployment).hex()
+        told = (self._name, key, event.backend.name, event.deployment, event.seconds, event.reason)
+        self._untold.append(orjson.dumps(told))
+        self._news.set()
 
     def readings(self) -> dict[str, list[list[Any]]]:
         """For `/metrics`."""

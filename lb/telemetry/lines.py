@@ -3,10 +3,9 @@ whose queries and alerts look for it; docs/logging.md shows them all."""
 
 import logging
 import math
-from collections.abc import Callable
 from typing import Any
 
-from lb.events import Attempted, Cooled, Ejected, Event, Exhausted, Finished, Judged, Outcome, OverQuota, Restored
+from lb.events import Attempted, Cooled, Ejected, Exhausted, Finished, Judged, Observer, Outcome, OverQuota, Restored
 from lb.telemetry.log import Logs
 
 REMEDY = (
@@ -15,8 +14,8 @@ REMEDY = (
 )
 
 
-class LogLines:
-    """Call it with every event."""
+class LogLines(Observer):
+    """Writes them."""
 
     def __init__(self, logs: Logs) -> None:
         self._say = logs.say
@@ -26,7 +25,7 @@ class LogLines:
         self._debug = logs.threshold <= logging.DEBUG
         self._info = logs.threshold <= logging.INFO
         self._warning = logs.threshold <= logging.WARNING
-        self._tell: dict[type[Any], Callable[[Any], None]] = {
+        self.tells = {
             Attempted: self.attempted,
             Judged: self.judged,
             Cooled: self.cooled,
@@ -36,9 +35,6 @@ class LogLines:
             OverQuota: self.over_quota,
             Finished: self.finished,
         }
-
-    def __call__(self, event: Event) -> None:
-        self._tell[type(event)](event)
 
     def attempted(self, event: Attempted) -> None:
         if self._info:

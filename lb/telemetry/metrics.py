@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from lb.events import Cooled, Ejected, Event, Exhausted, Finished, Judged, OverQuota, Restored
+from lb.events import Cooled, Ejected, Exhausted, Finished, Judged, Observer, OverQuota, Restored
 from lb.metering.usage import Usage
 from lb.telemetry.names import NONE, OTHER, Names
 from lb.telemetry.tallies import Asked, Snapshot, Spent
@@ -25,8 +25,8 @@ ALL = "all"
 """The deployment of what is about a whole backend."""
 
 
-class Metrics:
-    """Call it with every event. `later` has an estimate counted again elsewhere, and tells what came of it."""
+class Metrics(Observer):
+    """Counts. `later` has an estimate counted again elsewhere, and tells what came of it."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Metrics:
         self._spent: dict[tuple[str | None, str | None, str], Spent] = {}
         self._judged: defaultdict[tuple[str, str, str], int] = defaultdict(int)
         self._others: defaultdict[tuple[str, ...], float] = defaultdict(float)
-        self._tell: dict[type[Any], Callable[[Any], None]] = {
+        self.tells = {
             Judged: self._judge,
             Finished: self._finish,
             Cooled: self._cool,
@@ -55,11 +55,6 @@ class Metrics:
             Exhausted: self._exhaust,
             OverQuota: self._refuse,
         }
-
-    def __call__(self, event: Event) -> None:
-        tell = self._tell.get(type(event))
-        if tell is not None:
-            tell(event)
 
     def _judge(self, event: Judged) -> None:
         status = event.status

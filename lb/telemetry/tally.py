@@ -1,46 +1,34 @@
 """The observer that counts: what `/status` shows beside the health table."""
 
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
-from lb.events import Attempted, Event, Finished, Judged, Outcome
+from lb.events import Attempted, Finished, Judged, Observer, Outcome
 
 
-@dataclass(slots=True)
-class Tally:
-    """Totals since the process started. Call it with every event."""
+class Tally(Observer):
+    """Totals since the process started."""
 
-    requests: int = 0
-    attempts: int = 0
-    outcomes: Counter[Outcome] = field(default_factory=Counter)
-    verdicts: Counter[str] = field(default_factory=Counter)
-    absorbed: int = 0
-    """Throttled attempts of requests that another backend then answered."""
-    _throttled: Counter[str] = field(default_factory=Counter)
-    """Throttled attempts of the requests that are still running, by request id."""
+    def __init__(self) -> None:
+        self.requests = 0
+        self.attempts = 0
+        self.outcomes: Counter[Outcome] = Counter()
+        self.verdicts: Counter[str] = Counter()
+        self.absorbed = 0
+        """Throttled attempts of requests that another backend then answered."""
+        self.tells = {Attempted: self._attempted, Judged: self._judged, Finished: self._finished}
 
-    def __call__(self, event: Event) -> None:
-        kind = type(event)
-        if kind is Attempted:
-            self.attempts += 1
-        elif kind is Judged:
-            self._judged(cast(Judged, event))
-        elif kind is Finished:
-            self._finished(cast(Finished, event))
+    def _attempted(self, event: Attempted) -> None:
+        self.attempts += 1
 
     def _judged(self, event: Judged) -> None:
         self.verdicts[event.verdict] += 1
-        if event.verdict == "throttled":
-            self._throttled[event.request_id] += 1
 
     def _finished(self, event: Finished) -> None:
         self.requests += 1
         self.outcomes[event.outcome] += 1
-        if self._throttled:
-            throttled = self._throttled.pop(event.request_id, 0)
-            if event.backend is not None:
-                self.absorbed += throttled
+        if event.backend is not None:
+            self.absorbed += event.throttled
 
     def totals(self) -> dict[str, Any]:
         """The numbers by their names in `/status`."""

@@ -157,8 +157,8 @@ async def test_a_cooldown_is_heard_by_the_others_as_seconds_left_and_told_to_nob
     async with World(server, 2, tokens_per_minute=LIMIT) as world:
         one, other = world.replicas
         await asyncio.sleep(0.3)
-        one.link.emit(Cooled(BACKENDS[1], "gpt", 7.0, "HTTP 429", "r-1"))
-        one.link.emit(Cooled(Backend("a", "https://elsewhere.example"), "chat", 7.0, "HTTP 429", "r-2"))
+        one.link(Cooled(BACKENDS[1], "gpt", 7.0, "HTTP 429", "r-1"))
+        one.link(Cooled(Backend("a", "https://elsewhere.example"), "chat", 7.0, "HTTP 429", "r-2"))
         await world.until(lambda: other.pool.soonest(time.monotonic(), "chat") is not None)
         assert other.pool.soonest(time.monotonic(), "chat") == pytest.approx(7, abs=0.5)
         attempt = other.pool.begin(time.monotonic(), "chat", set(), "r")

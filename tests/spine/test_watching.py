@@ -8,7 +8,7 @@ from fakes import CHAT, FakeClient, FakeReply, FakeStream, Story, failure, ok, r
 from lb.events import Finished, Outcome
 from lb.exchange import Blame, ClientGone, Request
 from lb.metering.usage import Usage
-from lb.spine.watching import watch
+from lb.spine.watching import watch_cost
 
 USAGE = b'{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}'
 WORD = b'data: {"choices":[{"delta":{"content":" word"}}]}\n\n'
@@ -20,7 +20,7 @@ class Watched(Story):
 
     def __init__(self, *script: object, **more: object) -> None:
         super().__init__({"a": list(script), **more})  # type: ignore[dict-item]
-        self.gateway.watch = watch
+        self.gateway.watches = [watch_cost]
 
 
 async def told(script: object, what: Request | None = None) -> Finished:
