@@ -66,6 +66,8 @@ class Desk:
     model: str
     reply_tokens: int = 16
     embedding_size: int = 1536
+    cached: int = 0
+    """Tokens of the prompt that the resource had in its cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ def compose(body: Mapping[str, Any], desk: Desk, answers: int = 1) -> Speech:
         wanted = wanted_tokens(body)
         length = max(1, min(wanted or desk.reply_tokens, desk.reply_tokens))
         parts, cut = words(length, prompt), wanted is not None and wanted < desk.reply_tokens
-    return Speech(parts, cut, Usage(prompt, len(parts) * answers + thinking, 0, thinking), tool)
+    return Speech(parts, cut, Usage(prompt, len(parts) * answers + thinking, desk.cached, thinking), tool)
 
 
 def _chosen_tool(body: Mapping[str, Any]) -> tuple[str | None, dict[str, Any] | None]:

@@ -57,6 +57,10 @@ def _list_faults(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 )
 @click.option("--token-delay", callback=_span, default="0", show_default=True, help="Between two events of a stream.")
 @click.option("--reply-tokens", default=16, show_default=True, type=click.IntRange(1), help="Length of an answer.")
+@click.option(
+    "--cache-seconds", default=300.0, show_default=True, type=click.FloatRange(0),
+    help="How long a prompt's prefix stays cached after its last use; 0 is never.",
+)  # fmt: skip
 @click.option("--region", default="eastus2", show_default=True, help="The region that replies name.")
 @click.option(
     "--fault", "faults", callback=_faults, multiple=True,

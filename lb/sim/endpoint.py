@@ -2,13 +2,14 @@
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
 from lb.sim import errors
 from lb.sim.answer import Answer, Desk, Ids
+from lb.sim.cache import PromptCache
 from lb.sim.catalogue import Scene
 from lb.sim.chat import chat, completions
 from lb.sim.errors import Refusal, Spot
@@ -19,11 +20,13 @@ from lb.sim.records import Book, Counts
 from lb.sim.responses import Kept, respond
 from lb.sim.routes import OPERATION_NAMES, Call, route
 from lb.sim.settings import Limit, Settings
-from lb.sim.tokens import estimate
+from lb.sim.tokens import estimate, prompt_tokens
 from lb.sim.vectors import embeddings, models, one_model
 
 MOST_DEPLOYMENTS = 1000
 """Limits are kept for so many names; further ones share one."""
+CACHED = ("chat", "responses")
+"""Operations whose prompts are cached."""
 GOOD = Plan(None, [])
 
 
@@ -68,6 +71,7 @@ class Endpoint:
         self.received = Book(settings.keep_requests, settings.keep_bytes)
         self.counts = Counts()
         self.kept = Kept()
+        self.cache = PromptCache(settings.cache_seconds)
         self._limiters: dict[str, Limiter] = {}
         self._limits = dict(settings.limits)
         self._default = Limit(settings.tpm, settings.rpm)
@@ -173,8 +177,12 @@ class Endpoint:
             return
         self.faults.strike(plan)
         decision.plan = plan
-        desk = Desk(self.ids, int(today), self.settings.model, self.settings.reply_tokens, self.settings.embedding_size)
+        told = self.settings
+        desk = Desk(self.ids, int(today), told.model, told.reply_tokens, told.embedding_size)
         try:
+            if decision.operation in CACHED:
+                cached = self.cache.cached(decision.spot.deployment, body, prompt_tokens(body), now)
+                desk = replace(desk, cached=cached)
             decision.answer = self._answer(decision.operation, body, desk)
         except (AttributeError, TypeError, KeyError):  # a field of a type that no API allows, wherever it stands
             decision.refusal = errors.invalid("A field of your request has a value of the wrong type.")

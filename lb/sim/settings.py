@@ -54,6 +54,8 @@ class Settings:
     """The deployments that exist; empty: every name does."""
     keys: tuple[str, ...] = ()
     """Credentials that are let in, as `api-key` or as bearer token; empty: everybody is."""
+    cache_seconds: float = 300.0
+    """How long the prefix of a prompt stays cached after its last use; 0: nothing is cached."""
     latency: Span = Span()
     """Until the reply's head."""
     token_delay: Span = Span()

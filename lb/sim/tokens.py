@@ -4,9 +4,11 @@ Azure's limits use the same kind of estimate ("prompt text and count, max_tokens
 both; what a reply reports as used is exact in the simulator's own terms.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+PROMPT_KEYS = ("instructions", "messages", "prompt", "input")
+"""Where a request's prompt stands, in the order in which a model reads it."""
 TEXT_KEYS = ("content", "text", "arguments", "output", "input")
 UNSAID_MAX_TOKENS = 16
 """What a request without a limit of its own is taken to ask for, when its cost is estimated."""
@@ -33,8 +35,28 @@ def characters(value: Any) -> int:
 
 def prompt_tokens(body: Mapping[str, Any]) -> int:
     """What a request's prompt costs, whichever operation it belongs to."""
-    parts = [body[key] for key in ("messages", "prompt", "input", "instructions") if key in body]
+    parts = [body[key] for key in PROMPT_KEYS if key in body]
     return max(1, -(-sum(map(characters, parts)) // 4))
+
+
+def texts(body: Mapping[str, Any]) -> Iterator[str]:
+    """The text of a request's prompt in order: what `prompt_tokens` counts."""
+    for key in PROMPT_KEYS:
+        if key in body:
+            yield from _texts(body[key])
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, int):
+        yield f"{value:4}"[-4:]
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
+    elif isinstance(value, dict):
+        for key in TEXT_KEYS:
+            yield from _texts(value.get(key))
 
 
 def wanted_tokens(body: Mapping[str, Any]) -> int | None:
