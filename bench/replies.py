@@ -43,7 +43,12 @@ _EVENT = (
 )
 
 
+def usual_event(number: int) -> bytes:
+    """An event of a chat stream, without framing."""
+    return _EVENT % number
+
+
 def event() -> bytes:
     """One chunk with one event that tells when it was made, in nanoseconds of the monotonic clock."""
-    text = _EVENT % time.monotonic_ns()
+    text = usual_event(time.monotonic_ns())
     return b"%x\r\n%b\r\n" % (len(text), text)

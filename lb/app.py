@@ -29,6 +29,7 @@ from lb.telemetry.lines import LogLines
 from lb.telemetry.log import Logs
 from lb.telemetry.machine import process_rows
 from lb.telemetry.metrics import Metrics
+from lb.telemetry.standings import standing_rows
 from lb.telemetry.tallies import Snapshot
 from lb.telemetry.tally import Tally
 from lb.telemetry.tokenizer import Recounting, exact
@@ -204,6 +205,8 @@ class App:
         return {
             **self.metrics.snapshot(),
             **belief_rows(self.pool.snapshot(now), self.metrics.deployments),
+            **self._quota_rows(now),
+            "lb_waiting_requests": [[len(self.failover.permits.room)]],
             **process_rows(wall() - (now - self.started)),
             "lb_info": [[version("openai-lb"), 1]],
             "lb_client_connections": [[self.server.connections]],
@@ -216,9 +219,43 @@ class App:
             **({} if self._link is None else self._link.readings()),
         }
 
+    def standings(self) -> dict[str, Any]:
+        """How tenants stand, for operators: what each has used of its budgets, and how many of its requests wait.
+
+        Workers share budgets, so every one of them tells the same of those; waiting requests add up.
+        """
+        now, waiting = clock(), self.failover.permits.room.counts()
+        overview = self._admission.quota.overview(now) if self.gateway.admission is not None else {}
+        return {
+            "waiting": sum(waiting.values()),
+            "tenants": [
+                {
+                    "name": name,
+                    "waiting": waiting.get(name, 0),
+                    "budgets": [
+                        {
+                            "limit": standing.name,
+                            "deployment": standing.deployment,
+                            "allowed": standing.limit,
+                            "used": standing.used,
+                            "remaining": standing.remaining,
+                            "reset_seconds": round(standing.reset, 3),
+                        }
+                        for standing in standings
+                    ],
+                }
+                for name, standings in overview.items()
+            ],
+        }
+
     async def exposed(self) -> bytes:
         """The same as Prometheus reads it. Many rows take long to be written, and requests shall not wait for that."""
         return await asyncio.to_thread(self._exposition.render, [self.readings()])
+
+    def _quota_rows(self, now: float) -> Snapshot:
+        if self.gateway.admission is None:
+            return {}
+        return standing_rows(self._admission.quota.overview(now), self.metrics.tenants)
 
     def _open_room(self, config: Config) -> None:
         room = self.failover.permits.room

@@ -53,6 +53,10 @@ class Waiting(Generic[G]):
     def __len__(self) -> int:
         return sum([len(party.guests) for party in self._parties.values()])
 
+    def counts(self) -> dict[str, int]:
+        """How many wait for each asker."""
+        return {name: len(party.guests) for name, party in self._parties.items()}
+
     def join(self, guest: G, *, back: bool = False) -> None:
         """Wait behind those of the same asker. Who comes `back`, its turn having been worth nothing, goes before them,
         and gets the turn back."""

@@ -53,24 +53,36 @@ class Window:
     def __init__(self, cells: Cells, seconds: float = 60.0) -> None:
         self._cells = cells
         self._width = seconds / SLICES
+        self._number = 0
+        self._ends = 0.0
+        """When the slice ends in which we were last asked: until then the sum is right as it stands."""
 
     def used(self, now: float) -> int:
-        self._advance(now)
+        if now >= self._ends:
+            self._advance(now)
         return self._cells[0]
 
     def add(self, now: float, amount: int) -> int:
-        number = self._advance(now)
-        self._put(number, amount)
+        if now >= self._ends:
+            self._advance(now)
+        number = self._number
+        self._cells[2 + number % _KEPT] += amount
+        self._cells[0] += amount
         return number
 
     def settle(self, now: float, mark: int, reserved: int, real: int) -> None:
         if real > reserved:
             self.add(now, real - reserved)
-        elif real < reserved and self._advance(now) - mark < _KEPT:
-            self._put(mark, real - reserved)
+            return
+        if now >= self._ends:
+            self._advance(now)
+        if self._cells[1] - mark < _KEPT:
+            self._cells[2 + mark % _KEPT] += real - reserved
+            self._cells[0] += real - reserved
 
     def wait(self, now: float, excess: int) -> float:
-        last = self._advance(now)
+        self._advance(now)
+        last = self._cells[1]
         for number in range(last - SLICES, last + 1):
             excess -= self._cells[2 + number % _KEPT]
             if excess <= 0:
@@ -83,16 +95,13 @@ class Window:
     def period(self, now: float) -> int:
         return 0
 
-    def _put(self, number: int, amount: int) -> None:
-        self._cells[2 + number % _KEPT] += amount
-        self._cells[0] += amount
-
-    def _advance(self, now: float) -> int:
-        """Forget what has left the window; returns the number of the current slice. Time does not go back."""
+    def _advance(self, now: float) -> None:
+        """Forget what has left the window. Time does not go back."""
         cells, number = self._cells, int(now / self._width)
         last = cells[1]
+        self._number, self._ends = max(number, last), (number + 1) * self._width
         if number <= last:
-            return last
+            return
         for gone in range(max(last + 1, number - SLICES), number + 1):
             place = 2 + gone % _KEPT
             if cells[place]:
@@ -101,7 +110,6 @@ class Window:
         if number // SLICES > last // SLICES:  # a worker that dies in the middle leaves a sum that is wrong
             cells[0] = sum([cells[2 + place] for place in range(_KEPT)])
         cells[1] = number
-        return number
 
 
 class Calendar:
@@ -117,47 +125,47 @@ class Calendar:
         self._wall = wall
         self._months = months
         self._number = 0
-        self._starts = self._ends = 0.0
+        self._ends = 0.0
+        """Of the period, as `now` counts."""
 
     def used(self, now: float) -> int:
         self._advance(now)
         return self._cells[0]
 
     def add(self, now: float, amount: int) -> int:
-        number = self._advance(now)
+        self._advance(now)
         self._cells[0] += amount
-        return number
+        return self._cells[1]
 
     def settle(self, now: float, mark: int, reserved: int, real: int) -> None:
-        if real > reserved:
-            self.add(now, real - reserved)
-        elif real < reserved and self._advance(now) == mark:
+        self._advance(now)
+        if real > reserved or self._cells[1] == mark:
             self._cells[0] += real - reserved
 
     def wait(self, now: float, excess: int) -> float:
         self._advance(now)
-        return max(0.0, self._ends - self._wall(now))
+        return max(0.0, self._ends - now)
 
     def keep(self, now: float) -> float:
         return self.wait(now, 0)
 
     def period(self, now: float) -> int:
-        return self._advance(now)
-
-    def _advance(self, now: float) -> int:
-        wall = self._wall(now)
-        if not self._starts <= wall < self._ends:
-            self._look_up(wall)
-        if self._cells[1] < self._number:
-            self._cells[0], self._cells[1] = 0, self._number
+        self._advance(now)
         return self._cells[1]
 
-    def _look_up(self, wall: float) -> None:
+    def _advance(self, now: float) -> None:
+        if now >= self._ends:
+            self._look_up(now)
+        if self._cells[1] < self._number:
+            self._cells[0], self._cells[1] = 0, self._number
+
+    def _look_up(self, now: float) -> None:
+        wall = self._wall(now)
         day = datetime.fromtimestamp(wall, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         start = day.replace(day=1) if self._months else day
         following = (start + timedelta(days=32)).replace(day=1) if self._months else day + timedelta(days=1)
-        self._starts, self._ends = start.timestamp(), following.timestamp()
-        self._number = start.year * 12 + start.month if self._months else int(self._starts) // DAY
+        self._ends = now + following.timestamp() - wall
+        self._number = start.year * 12 + start.month if self._months else int(start.timestamp()) // DAY
 
 
 class Running:
@@ -169,6 +177,8 @@ class Running:
         self._own = own
 
     def used(self, now: float) -> int:
+        if self._workers == 1:
+            return self._cells[0]
         return sum([self._cells[worker] for worker in range(self._workers)])
 
     def add(self, now: float, amount: int) -> int:

@@ -5,63 +5,16 @@ most its budget and what its running requests turn out to use beyond their reser
 none can be refused because of another.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from lb.metering.book import MAX_WORKERS, Book, LocalBook
-from lb.metering.lease import RETRY_SECONDS, Grant, Lease, Report
+from lb.metering.budget import Budget, Estimate, Hold, Refused, Standing, shared_standing, short, standing
+from lb.metering.lease import Grant, Lease, Report
 from lb.metering.meter import Calendar, Meter, Running, Window
 from lb.metering.tenant import Limits, Tenant
 from lb.metering.usage import Usage
-
-
-class Estimate(NamedTuple):
-    """Tokens that a request may take, as far as can be told before it runs."""
-
-    prompt: int = 0
-    answer: int = 0
-
-
-@dataclass(slots=True)
-class Budget:
-    """One limit of one tenant."""
-
-    limit: int
-    name: str
-    """As the configuration calls it, e.g. `tokens_per_minute`."""
-    deployment: str | None
-    """None where it holds for all deployments together."""
-    meter: Meter
-    lease: Lease | None = None
-    """What of it may be used here, where several replicas share it."""
-    owner: str = ""
-    """The tenant's name."""
-
-    def key(self, now: float) -> str:
-        """The same in all replicas; another one in each day or month."""
-        return f"{self.owner}:{self.deployment or ''}:{self.name}:{self.meter.period(now)}"
-
-    counts_tokens: bool = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.counts_tokens = self.name.startswith("tokens")
-
-    def amount(self, estimate: Estimate) -> int:
-        """What a request takes from it. An answer may be allowed to be longer than the whole budget, and rarely is: it
-        takes all there is, and the rest when it is needed."""
-        if not self.counts_tokens:
-            return 1
-        prompt, answer = estimate
-        return min(prompt + answer, max(self.limit, prompt))
-
-
-class Hold(NamedTuple):
-    """What a ticket took from a budget."""
-
-    budget: Budget
-    mark: int
-    amount: int
 
 
 @dataclass(slots=True, eq=False)
@@ -70,32 +23,18 @@ class Ticket:
 
     quota: "Quota"
     tenant: str
-    holds: tuple[Hold, ...]
+    holds: Sequence[Hold]
     open: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How a budget stands."""
+class _Budgets(NamedTuple):
+    """Of one tenant."""
 
-    name: str
-    deployment: str | None
-    limit: int
-    used: int
-    reset: float
-    """Seconds until all that is used now is forgotten."""
-
-    @property
-    def remaining(self) -> int:
-        return max(0, self.limit - self.used)
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """No reservation: the budget is used up for so many seconds; None where it is too small for such a request."""
-
-    seconds: float | None
-    limit: Standing
+    general: tuple[Budget, ...]
+    """For all deployments together."""
+    concerned: Mapping[str, tuple[Budget, ...]]
+    """By deployment, where it has limits of its own: what a request for it concerns, the general ones included."""
+    every: tuple[Budget, ...]
 
 
 class Quota:
@@ -108,7 +47,7 @@ class Quota:
         self._book = book or LocalBook()
         self._met: set[str] = set()
         self._replicas: int | None = None
-        self._budgets: dict[str, dict[str | None, tuple[Budget, ...]]] = {}
+        self._budgets: dict[str, _Budgets] = {}
         self.replace(tenants)
 
     def replace(self, tenants: Iterable[Tenant]) -> list[str]:
@@ -128,12 +67,29 @@ class Quota:
         budgets = self._concerned(tenant, deployment)
         if not budgets:
             return Ticket(self, tenant, ())
+        tokens = estimate[0] + estimate[1]
+        holds: list[Hold] = []
         with self._book:
-            refused = [found for budget in budgets if (found := _short(now, budget, estimate)) is not None]
-            if refused:
-                return max(refused, key=lambda found: float("inf") if found.seconds is None else found.seconds)
-            holds = [(budget, budget.amount(estimate)) for budget in budgets]
-            return Ticket(self, tenant, tuple([Hold(b, b.meter.add(now, amount), amount) for b, amount in holds]))
+            for budget in budgets:
+                amount = 1
+                if budget.counts_tokens:
+                    amount = tokens if tokens <= budget.limit else budget.amount(estimate)
+                limit = budget.limit if budget.lease is None else budget.lease.allowed(now)
+                if budget.meter.used(now) + amount > limit:
+                    return self._refuse(now, budgets, estimate, holds)
+                holds.append(Hold(budget, budget.meter.add(now, amount), amount))
+        if self._replicas is not None:
+            for budget, _, amount in holds:
+                if budget.lease is not None:
+                    budget.lease.ask(amount, lacked=False)
+        return Ticket(self, tenant, holds)
+
+    def _refuse(self, now: float, budgets: Iterable[Budget], estimate: Estimate, holds: Iterable[Hold]) -> Refused:
+        """Give back what was taken, and tell of the budget that lacks for the longest time."""
+        for budget, mark, amount in holds:
+            budget.meter.settle(now, mark, amount, 0)
+        refused = [found for budget in budgets if (found := short(now, budget, estimate)) is not None]
+        return max(refused, key=lambda found: float("inf") if found.seconds is None else found.seconds)
 
     def share(self, replicas: int = 1) -> None:
         """From now on budgets are shared with other replicas: `reports` are to be sent, and `grant` takes the answers.
@@ -161,8 +117,7 @@ class Quota:
                 budget.lease.take(now, grant)
 
     def _shared(self) -> list[Budget]:
-        every = [budget for each in self._budgets.values() for budgets in each.values() for budget in budgets]
-        return [budget for budget in every if budget.name != "max_concurrent"]
+        return [budget for each in self._budgets.values() for budget in each.every if not budget.concurrent]
 
     def settle(self, now: float, ticket: Ticket, usage: Usage | None) -> None:
         """The request has ended and cost this much; None or an unknown usage: the reservation stands."""
@@ -175,10 +130,20 @@ class Quota:
 
     def standings(self, now: float, tenant: str, deployment: str | None = None) -> list[Standing]:
         """How the budgets of a tenant stand that concern a deployment; without one, all of them."""
-        everything = [budget for each in self._budgets.get(tenant, {}).values() for budget in each]
+        budgets = self._budgets.get(tenant)
+        if budgets is None:
+            return []
         with self._book:
-            concerned = everything if deployment is None else self._concerned(tenant, deployment)
-            return [_standing(now, budget) for budget in concerned]
+            concerned = budgets.every if deployment is None else self._concerned(tenant, deployment)
+            return [standing(now, budget) for budget in concerned]
+
+    def overview(self, now: float) -> dict[str, list[Standing]]:
+        """How all budgets stand, by tenant; with what other replicas have used, as last told."""
+        with self._book:
+            return {
+                name: [shared_standing(now, budget) for budget in budgets.every]
+                for name, budgets in self._budgets.items()
+            }
 
     def _close(self, now: float, ticket: Ticket, tokens: int | None, requests: int) -> None:
         if not ticket.open:
@@ -188,25 +153,26 @@ class Quota:
             return
         with self._book:
             for budget, mark, amount in ticket.holds:
-                real = tokens if budget.counts_tokens else 0 if budget.name == "max_concurrent" else requests
-                if real is not None:
+                real = tokens if budget.counts_tokens else 0 if budget.concurrent else requests
+                if real is not None and real != amount:
                     budget.meter.settle(now, mark, amount, real)
 
     def _concerned(self, tenant: str, deployment: str | None) -> tuple[Budget, ...]:
         budgets = self._budgets.get(tenant)
         if budgets is None:
             return ()
-        own = budgets.get(deployment.lower(), ()) if deployment is not None else ()
-        return budgets[None] + own
+        if deployment is None or not budgets.concerned:
+            return budgets.general
+        return budgets.concerned.get(deployment.lower(), budgets.general)
 
-    def _of(self, tenant: Tenant) -> dict[str | None, tuple[Budget, ...]] | None:
-        found: dict[str | None, tuple[Budget, ...]] = {}
-        for deployment, limits in ((None, tenant.limits), *tenant.deployment_limits.items()):
-            made = self._make(tenant.name, deployment, limits)
-            if made is None:
-                return None
-            found[deployment] = made
-        return found
+    def _of(self, tenant: Tenant) -> _Budgets | None:
+        general = self._make(tenant.name, None, tenant.limits)
+        own = {name: self._make(tenant.name, name, limits) for name, limits in tenant.deployment_limits.items()}
+        if general is None or any(made is None for made in own.values()):
+            return None
+        found = {name: made or () for name, made in own.items()}
+        every = (*general, *[budget for made in found.values() for budget in made])
+        return _Budgets(general, {name: general + made for name, made in found.items()}, every)
 
     def _make(self, tenant: str, deployment: str | None, limits: Limits) -> tuple[Budget, ...] | None:
         made = []
@@ -234,35 +200,3 @@ class Quota:
         if name.endswith("minute"):
             return Window(cells)
         return Calendar(cells, self._wall, months=name.endswith("month"))
-
-
-def _short(now: float, budget: Budget, estimate: Estimate) -> Refused | None:
-    """The refusal, where the budget does not suffice."""
-    amount, used = budget.amount(estimate), budget.meter.used(now)
-    excess = used + amount - budget.limit
-    if budget.lease is not None:
-        return _short_here(now, budget, amount, used)
-    if excess <= 0:
-        return None
-    never = amount > budget.limit
-    return Refused(None if never else budget.meter.wait(now, excess), _standing(now, budget))
-
-
-def _short_here(now: float, budget: Budget, amount: int, used: int) -> Refused | None:
-    """The refusal, where this replica's part of the budget does not suffice."""
-    lease = budget.lease
-    assert lease is not None  # noqa: S101 - the caller has looked
-    excess = used + amount - lease.allowed(now)
-    lease.ask(amount, lacked=excess > 0)
-    if excess <= 0:
-        return None
-    if amount > budget.limit:
-        return Refused(None, _standing(now, budget))
-    elsewhere = lease.is_fresh(now) and amount <= lease.free
-    wait = RETRY_SECONDS if elsewhere else budget.meter.wait(now, min(excess, used))
-    return Refused(max(wait, RETRY_SECONDS), _standing(now, budget))
-
-
-def _standing(now: float, budget: Budget) -> Standing:
-    used = budget.meter.used(now)
-    return Standing(budget.name, budget.deployment, budget.limit, used, budget.meter.wait(now, used) if used else 0.0)

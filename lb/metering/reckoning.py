@@ -4,7 +4,7 @@ its length, the answer by `max_tokens` and `best_of` (Azure OpenAI, "Manage quot
 
 import re
 
-from lb.metering.quota import Estimate
+from lb.metering.budget import Estimate
 
 ANSWER = 256
 """Tokens of an answer whose length the request does not limit."""

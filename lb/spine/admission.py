@@ -13,7 +13,8 @@ from lb.balancing.backend import Backend
 from lb.balancing.routing import Operation, Route
 from lb.events import Emit, OverQuota
 from lb.exchange import Headers, Request
-from lb.metering.quota import Estimate, Quota, Refused, Standing, Ticket
+from lb.metering.budget import Estimate, Refused, Standing
+from lb.metering.quota import Quota, Ticket
 from lb.metering.reckoning import reckon
 from lb.metering.tenant import Source, Tenant, Tenants, Unidentified
 from lb.refusal import Refusal

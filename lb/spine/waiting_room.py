@@ -50,6 +50,14 @@ class WaitingRoom:
     def __len__(self) -> int:
         return sum([len(waiting) for waiting in self._waiting.values()])
 
+    def counts(self) -> dict[str, int]:
+        """How many wait, by their asker's name, which is empty where there are no tenants."""
+        found: dict[str, int] = {}
+        for waiting in self._waiting.values():
+            for name, count in waiting.counts().items():
+                found[name] = found.get(name, 0) + count
+        return found
+
     def busy(self, deployment: str | None) -> bool:
         """Do others wait already?"""
         return deployment in self._waiting

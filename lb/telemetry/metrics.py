@@ -38,7 +38,7 @@ class Metrics(Observer):
     ) -> None:
         """`deployments` are those that have labels from the start; others get theirs once a backend served them."""
         self.deployments = Names(DEPLOYMENTS, deployments)
-        self._tenants = Names(TENANTS)
+        self.tenants = Names(TENANTS)
         self._seconds = tuple(seconds)
         self._tokens = tuple(tokens)
         self._later = later
@@ -128,15 +128,15 @@ class Metrics(Observer):
 
     def _refuse(self, event: OverQuota) -> None:
         deployment = self.deployments.label(event.deployment)
-        self._others["lb_quota_refusals_total", self._tenants.admit(event.tenant), deployment, event.limit] += 1
+        self._others["lb_quota_refusals_total", self.tenants.admit(event.tenant), deployment, event.limit] += 1
 
     def snapshot(self) -> Snapshot:
         """All that was counted since the start."""
         shown: defaultdict[str, list[list[Any]]] = defaultdict(list)
         for (tenant, deployment), asked in self._asked.items():
-            asked.show(shown, [self._tenants.admit(tenant), self.deployments.label(deployment)])
+            asked.show(shown, [self.tenants.admit(tenant), self.deployments.label(deployment)])
         for (backend, tenant, call), spent in self._spent.items():
-            spent.show(shown, [(backend or NONE).lower(), self._tenants.admit(tenant), call])
+            spent.show(shown, [(backend or NONE).lower(), self.tenants.admit(tenant), call])
         for judged, count in self._judged.items():
             shown["lb_attempts_total"].append([*judged, count])
         for (name, *labels), value in (self._zeros() | self._others).items():

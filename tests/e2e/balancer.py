@@ -76,6 +76,11 @@ class Balancer:
         """Lines that begin so."""
         return [line for line in self.lines if line["event"].startswith(beginning)]
 
+    async def metrics(self) -> str:
+        """The text that Prometheus reads."""
+        async with aiohttp.ClientSession() as session, session.get(f"{self.admin}/metrics") as reply:
+            return await reply.text()
+
     async def status(self) -> dict[str, Any]:
         """The document of the operator listener."""
         async with aiohttp.ClientSession() as session, session.get(f"{self.admin}/status") as reply:

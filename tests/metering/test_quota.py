@@ -4,7 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from lb.metering.quota import Estimate, Quota, Refused, Standing, Ticket
+from lb.metering.budget import Estimate, Refused, Standing
+from lb.metering.lease import STALE_SECONDS, Grant
+from lb.metering.quota import Quota, Ticket
 from lb.metering.tenant import Limits, Tenant
 from lb.metering.usage import UNKNOWN, Usage
 
@@ -148,6 +150,25 @@ def test_limits_can_be_changed_and_what_was_used_stays_used() -> None:
     bench.end(ticket, 20)
     assert bench.standing("tokens_per_minute").remaining == 130
     assert bench.quota.standings(bench.now, "bob") == []
+
+
+def test_the_overview_tells_of_every_budget_and_of_what_other_replicas_used() -> None:
+    bench = Bench({"chat": Limits(requests_per_minute=7)}, tokens_per_minute=100)
+    bench.quota.share(2)
+    for report in bench.quota.reports(bench.now):
+        bench.quota.grant(bench.now, {report.key: Grant(report.wanted, 2, report.limit, False)})
+    bench.end(bench.ask(20), 20)
+
+    def used() -> dict[str, int]:
+        return {each.name: each.used for each in bench.quota.overview(bench.now)["ada"]}
+
+    assert used() == {"tokens_per_minute": 20, "requests_per_minute": 1}
+    tokens = next(report for report in bench.quota.reports(bench.now) if report.key.startswith("ada::tokens"))
+    bench.quota.grant(bench.now, {tokens.key: Grant(50, 2, 35, False)})
+    assert used()["tokens_per_minute"] == 65, "20 here and 45 elsewhere"
+    bench.now += STALE_SECONDS
+    assert used()["tokens_per_minute"] == 20, "without news it is told what is known"
+    assert bench.quota.overview(bench.now)["bob"][0].used == 0
 
 
 def seconds(text: str) -> float:

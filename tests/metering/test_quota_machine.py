@@ -6,7 +6,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from lb.metering.quota import Estimate, Quota, Refused, Ticket
+from lb.metering.budget import Estimate, Refused
+from lb.metering.quota import Quota, Ticket
 from lb.metering.tenant import Limits, Tenant
 from lb.metering.usage import UNKNOWN, Usage
 

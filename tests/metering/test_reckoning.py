@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lb.metering.quota import Estimate
+from lb.metering.budget import Estimate
 from lb.metering.reckoning import ANSWER, MOST, reckon
 
 

@@ -11,7 +11,8 @@ from redis_server import Server
 from lb.balancing.backend import Backend
 from lb.balancing.pool import Pool
 from lb.events import Cooled, Event
-from lb.metering.quota import Estimate, Quota, Ticket
+from lb.metering.budget import Estimate
+from lb.metering.quota import Quota, Ticket
 from lb.metering.tenant import Limits, Tenant
 from lb.replicas.client import client
 from lb.replicas.link import Link

@@ -3,7 +3,8 @@
 import os
 from collections.abc import Callable
 
-from lb.metering.quota import Estimate, Quota, Ticket
+from lb.metering.budget import Estimate
+from lb.metering.quota import Quota, Ticket
 from lb.metering.tenant import Limits, Tenant
 from lb.metering.usage import Usage
 from lb.shared.ledger import Ledger, WorkerBook

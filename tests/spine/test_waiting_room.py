@@ -56,6 +56,17 @@ async def test_a_request_waits_for_the_soonest_return_and_is_served() -> None:
 
 
 @in_virtual_time
+async def test_it_tells_how_many_wait_for_whom() -> None:
+    hall = Hall({"a": [throttled(9), ok(), ok(), ok(), ok()]})
+    going = [*hall.send(ADA, 3), *hall.send(BOB)]
+    await asyncio.sleep(1)
+    assert hall.room.counts() == {"ada": 3, "bob": 1}
+    await asyncio.gather(*going)
+    assert hall.room.counts() == {}
+    hall.empty()
+
+
+@in_virtual_time
 async def test_it_is_off_unless_it_is_asked_for() -> None:
     hall = Hall({"a": [throttled(5), ok()]}, seconds=0)
     assert (await hall.come(ADA)).status == 429
