@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Any
 
 from lb.balancing.backend import Backend
-from lb.balancing.transitions import Cooled, Ejected, Restored
+from lb.balancing.transitions import Cooled, Ejected, Recalled, Restored, Switched
 from lb.metering.estimate import Count
 from lb.metering.usage import Usage
 
@@ -45,6 +45,8 @@ class Judged:
     verdict: str
     seconds: float
     detail: str = ""
+    asked: float | None = None
+    """Seconds of silence that a throttled backend gets for it."""
 
 
 @dataclass(slots=True)
@@ -96,7 +98,7 @@ class OverQuota:
     seconds: float | None
 
 
-Event = Attempted | Judged | Finished | Cooled | Ejected | Restored | Exhausted | OverQuota
+Event = Attempted | Judged | Finished | Cooled | Ejected | Restored | Switched | Recalled | Exhausted | OverQuota
 Emit = Callable[[Event], None]
 
 
@@ -141,5 +143,7 @@ __all__ = [
     "Observer",
     "Outcome",
     "OverQuota",
+    "Recalled",
     "Restored",
+    "Switched",
 ]

@@ -136,7 +136,9 @@ class Answering:
         now = failover.clock()
         self.waited = now - attempt.started
         status = self.reply.status if self.reply is not None else None
-        detail = "" if isinstance(verdict, Relay) else verdict.reason
+        detail, asked = "", None
+        if not isinstance(verdict, Relay):
+            detail, asked = verdict.reason, getattr(verdict, "seconds", None)
         failover.emit(
             Judged(
                 self._request.id,
@@ -147,6 +149,7 @@ class Answering:
                 verdict.said,
                 self.waited,
                 detail,
+                asked,
             )
         )
         awaited = _is_awaited(attempt)
@@ -220,7 +223,7 @@ class Answering:
             return self._cannot_send_again()
         if self._last is not None and isinstance(verdict, Faulted):
             return self._relay_last()
-        return nobody_left(self.tried)
+        return self._nobody_left()
 
     def _cannot_send_again(self) -> Refusal:
         """Throttled with a body that is gone: the client may send it again as soon as anybody would take it."""
@@ -243,7 +246,10 @@ class Answering:
         if seconds is not None:
             failover.emit(Exhausted(self._request.id, deployment, seconds))
             return all_throttled(seconds)
-        return self._relay_last() if self._last is not None else nobody_left(self.tried)
+        return self._relay_last() if self._last is not None else self._nobody_left()
+
+    def _nobody_left(self) -> Refusal:
+        return nobody_left(self.tried, self._failover.pool.taken_out(self._route.deployment))
 
     def _relay_last(self) -> Reply:
         assert self._last is not None  # noqa: S101 - both callers have looked

@@ -45,6 +45,10 @@ class Breaker:
         """May a request go through: closed, or the time for a probe has come and nobody is probing?"""
         return not self.seconds or (now >= self.until and not self.probing and now >= self.denied_until)
 
+    def end(self, now: float) -> None:
+        """Wait no longer: from now on it is on probation."""
+        self.until = min(self.until, now)
+
     def strike(self, now: float, started: float, *, silent: bool = False, final: bool = False) -> bool:
         """Count a fault of an attempt that began at `started`; True when it ejects.
 
@@ -85,6 +89,8 @@ class Site:
 
     backend: Backend
     breaker: Breaker = field(default_factory=Breaker)
+    out: bool = False
+    """The operator's switch, which no reply moves: it gets nothing new until it is put back."""
     key: bytes = b""
     """Its name among workers (see `sharing`)."""
 
@@ -98,6 +104,8 @@ class Health:
     breaker: Breaker = field(default_factory=Breaker)
     cooling_until: float = 0.0
     cooled_at: float = 0.0
+    recalled: float = 0.0
+    """When an operator ended its cooldown: what was told before no longer counts (see `sharing`)."""
     reason: str = ""
     cooling: bool = False
     """A cooldown was announced and its end not yet."""
@@ -128,6 +136,12 @@ class Health:
 
     def is_cooling(self, now: float) -> bool:
         return now < self.cooling_until
+
+    def recall(self, now: float) -> None:
+        """Its absence is over, by an operator's word. Nothing has succeeded since, so it returns as after any other."""
+        self.cooling_until, self.recalled = min(self.cooling_until, now), now
+        for breaker in self._breakers:
+            breaker.end(now)
 
     def is_tried(self, now: float) -> bool:
         """Do as many as may try it while it returns, here or in other workers?"""

@@ -20,7 +20,7 @@ class Learning:
     """Applies verdicts to `Health`."""
 
     def __init__(self, tell: Tell) -> None:
-        self._tell = tell
+        self.tell = tell
 
     def learn(self, now: float, attempt: Attempt, verdict: Verdict, earlier: Sequence[Attempt]) -> None:
         """Update the health of the attempt's (backend, deployment)."""
@@ -83,13 +83,13 @@ class Learning:
             if health.cooling:
                 self.returned(health)
             health.cooling = True
-            self._tell(Cooled(health.backend, health.deployment, until - now, reason, request_id))
+            self.tell(Cooled(health.backend, health.deployment, until - now, reason, request_id))
 
     def returned(self, health: Health) -> None:
         """Its cooldown has ended. That makes it available, unless it is ejected as well."""
         health.cooling = False
         if not health.breaker.open and not health.site.breaker.open:
-            self._tell(Restored(health.backend, health.deployment))
+            self.tell(Restored(health.backend, health.deployment))
 
     def _faulted(self, now: float, attempt: Attempt, verdict: Faulted, earlier: Sequence[Attempt]) -> None:
         """Poison draws faults from several backends: then those that served others meanwhile are not to blame."""
@@ -127,8 +127,8 @@ class Learning:
         self, attempt: Attempt, reason: str, seconds: float, *, whole: bool = False, misconfigured: bool = False
     ) -> None:
         deployment = None if whole else attempt.deployment
-        self._tell(Ejected(attempt.backend, deployment, seconds, reason, attempt.request_id, misconfigured, whole))
+        self.tell(Ejected(attempt.backend, deployment, seconds, reason, attempt.request_id, misconfigured, whole))
 
     def _restore(self, attempt: Attempt, *, whole: bool = False) -> None:
         deployment = None if whole else attempt.deployment
-        self._tell(Restored(attempt.backend, deployment, attempt.request_id, whole))
+        self.tell(Restored(attempt.backend, deployment, attempt.request_id, whole))

@@ -23,6 +23,10 @@ class Ejection(NamedTuple):
     silent: bool = False
     misconfigured: bool = False
 
+    def recalled(self, moment: float) -> "Ejection":
+        """As it is after an operator's word at that moment, where it was told before."""
+        return self._replace(until=min(self.until, moment)) if self.changed < moment else self
+
 
 class Belief(NamedTuple):
     """What others have to know of one (backend, deployment), or of a backend as a whole."""
@@ -35,15 +39,23 @@ class Belief(NamedTuple):
     """When it last served a request; told now and then only."""
     told: float = 0.0
     reason: str = ""
+    recalled: float = 0.0
+    """When an operator ended the absence: cooldowns and ejections that were told before are over by then."""
+    switched: float = 0.0
+    """When an operator last took the backend out or put it back."""
+    out: bool = False
 
     def join(self, other: "Belief") -> "Belief":
         """What both know together."""
+        recalled = max(self.recalled, other.recalled)
         return Belief(
-            max(self.cooling_until, other.cooling_until),
+            max([one.cooling_until for one in (self, other) if one.recalled == recalled]),
             max(self.over_until, other.over_until),
-            max(self.ejection, other.ejection),
+            max(self.ejection, other.ejection).recalled(recalled),
             max(self.served, other.served),
             *max((self.told, self.reason), (other.told, other.reason)),
+            recalled,
+            *max((self.switched, self.out), (other.switched, other.out)),
         )
 
 

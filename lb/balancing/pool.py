@@ -17,7 +17,7 @@ from lb.balancing.policy import Policy, least_loaded, take_turn
 from lb.balancing.sharing import Sharing
 from lb.balancing.snapshot import Row, rows
 from lb.balancing.table import Table
-from lb.balancing.transitions import Tell
+from lb.balancing.transitions import Recalled, Switched, Tell
 from lb.balancing.verdict import Verdict
 
 TRIAL_HINT = 1.0
@@ -249,6 +249,33 @@ class Pool:
         health = self._table.cell(backend, deployment)
         if health is not None and now + seconds > health.cooling_until:
             health.cooling_until, health.reason, health.returning = now + seconds, reason, True
+
+    def switch(self, now: float, backend: str, by: str, *, out: bool) -> bool:
+        """An operator takes a backend out: it finishes what it has and gets nothing new; or puts it back.
+
+        False where there is no such backend, or it is so already.
+        """
+        site = self._table.site(backend)
+        if site is None or site.out == out:
+            return False
+        self._table.switch(site, out=out)
+        self._learning.tell(Switched(site.backend, out, by))
+        return True
+
+    def recall(self, now: float, backend: str, deployment: str | None, by: str) -> bool:
+        """An operator ends a cooldown, or the wait of an ejection, before its time. It then comes back as ever: by two
+        requests, or by one probe. False where nothing keeps it away."""
+        health = self._table.find(backend, deployment)
+        if health is None or health.back_at() <= now:
+            return False
+        health.recall(now)
+        self._learning.tell(Recalled(health.backend, deployment, by))
+        self.expire(now)
+        return True
+
+    def taken_out(self, deployment: str | None) -> list[str]:
+        """Who would serve this deployment, had no operator taken it out."""
+        return self._table.taken_out(deployment)
 
     def hear(self, now: float) -> None:
         """Another worker rang: adopt what it said."""

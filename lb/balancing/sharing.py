@@ -38,11 +38,7 @@ class Sharing:
             self._forget()
         cell.key = key_of(cell.backend, cell.deployment)
         self._cells[cell.key] = cell
-        site = cell.site
-        if not site.key:
-            site.key = key_of(site.backend, None, whole=True)
-        self._sites[site.key] = site
-        _adopt_breaker(site.breaker, self._known.get(site.key, NOTHING).ejection)
+        self._meet(cell.site)
         known = self._known.get(cell.key)
         if known is not None:
             _adopt_cell(cell, known)
@@ -124,7 +120,7 @@ class Sharing:
         served = cell.last_success if cell.last_success > known.served + SERVED_SECONDS else known.served
         ejection = _ejection(now, cell.breaker, known.ejection)
         if (until, over, served, ejection) != (known.cooling_until, known.over_until, known.served, known.ejection):
-            self._tell(cell.key, Belief(until, over, ejection, served, now, cell.reason))
+            self._tell(cell.key, Belief(until, over, ejection, served, now, cell.reason, known.recalled))
 
     def _say_site(self, now: float, cell: Health) -> None:
         known = self._known.get(cell.site.key, NOTHING)
@@ -136,12 +132,26 @@ class Sharing:
         self._known[key] = belief
         self._peers.say(key, belief)
 
+    def _meet(self, site: Site) -> None:
+        if not site.key:
+            site.key = key_of(site.backend, None, whole=True)
+        self._sites[site.key] = site
+        self._adopt_site(site, self._known.get(site.key, NOTHING))
+
     def _adopt(self, key: bytes, belief: Belief) -> None:
+        if belief.switched and key not in self._sites:  # of one that nobody has asked yet
+            for unmet in self._table.sites:
+                self._meet(unmet)
         site, cell = self._sites.get(key), self._cells.get(key)
         if site is not None:
-            _adopt_breaker(site.breaker, belief.ejection)
+            self._adopt_site(site, belief)
         elif cell is not None:
             _adopt_cell(cell, belief)
+
+    def _adopt_site(self, site: Site, belief: Belief) -> None:
+        _adopt_breaker(site.breaker, belief.ejection)
+        if belief.switched and site.out != belief.out:
+            self._table.switch(site, out=belief.out)
 
     def _forget(self) -> None:
         """Let go of cells that the table has dropped, and of what was said of them."""
@@ -162,6 +172,8 @@ def _adopt_cell(cell: Health, belief: Belief) -> None:
     ejected = _adopt_breaker(cell.breaker, belief.ejection)
     if ejected or belief.cooling_until > cell.cooling_until:
         cell.reason = belief.reason
+    if belief.recalled > cell.recalled:
+        cell.recalled, cell.cooling_until = belief.recalled, belief.cooling_until
     cell.cooling_until = max(cell.cooling_until, belief.cooling_until)
     cell.returning = cell.cooling_until > belief.over_until
     cell.last_success = max(cell.last_success, belief.served)

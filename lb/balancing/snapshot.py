@@ -22,6 +22,8 @@ class Row:
     throttled: int
     faulted: int
     headroom: float | None
+    out: bool = False
+    """An operator has taken the backend out, whatever is believed of it."""
 
 
 def rows(sites: Iterable[Site], cells: Collection[Health], now: float) -> list[Row]:
@@ -46,6 +48,7 @@ def _row(cell: Health, now: float) -> Row:
         throttled=cell.throttled,
         faulted=cell.faulted,
         headroom=cell.headroom,
+        out=cell.site.out,
     )
 
 

@@ -49,8 +49,17 @@ class Table:
             site.backend.serves(deployment) for site in self._sites.values()
         )
 
+    def switch(self, site: Site, *, out: bool) -> None:
+        """The operator's word. Who is out stands in no lane, so that it costs a request nothing to know."""
+        site.out = out
+        self._lanes = {}
+
+    def taken_out(self, deployment: str | None) -> list[str]:
+        """Who would serve this deployment, had no operator taken it out."""
+        return [site.backend.name for site in self._sites.values() if site.out and site.backend.serves(deployment)]
+
     def lane(self, deployment: str | None) -> list[Health]:
-        """Everybody who serves this deployment, by priority."""
+        """Everybody who serves this deployment and is not taken out, by priority."""
         lane = self._lanes.get(deployment)
         if lane is None:
             if len(self._lanes) >= MAX_CELLS or len(self._cells) + len(self._sites) > MAX_CELLS:
@@ -58,6 +67,14 @@ class Table:
             lane = sorted(self._serving(deployment), key=lambda health: health.backend.priority)
             self._lanes[deployment] = lane
         return lane
+
+    def site(self, backend: str) -> Site | None:
+        """A backend by its name."""
+        return self._sites.get(backend)
+
+    def find(self, backend: str, deployment: str | None) -> Health | None:
+        """The line of a backend for a deployment as it calls it, where there is one."""
+        return self._cells.get((backend, deployment))
 
     def cell(self, backend: str, deployment: str | None) -> Health | None:
         """The line of a backend for a deployment as it calls it; None where there is no such backend, or no room."""
@@ -77,7 +94,9 @@ class Table:
     def _serving(self, deployment: str | None) -> Iterator[Health]:
         for site in self._sites.values():
             if site.backend.serves(deployment):
-                yield self._cell(site, site.backend.calls(deployment))
+                cell = self._cell(site, site.backend.calls(deployment))
+                if not site.out:
+                    yield cell
 
     def _forget(self) -> None:
         """Drop the half that costs least to lose: names that nobody is using or cooling, oldest first."""

@@ -40,5 +40,23 @@ class Restored:
     whole: bool = False
 
 
-Transition = Cooled | Ejected | Restored
+@dataclass(slots=True)
+class Switched:
+    """An operator took a backend `out`, or put it back."""
+
+    backend: Backend
+    out: bool
+    by: str
+
+
+@dataclass(slots=True)
+class Recalled:
+    """An operator ended what kept a backend away from a deployment before its time."""
+
+    backend: Backend
+    deployment: str | None
+    by: str
+
+
+Transition = Cooled | Ejected | Restored | Switched | Recalled
 Tell = Callable[[Transition], None]

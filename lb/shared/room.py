@@ -18,7 +18,8 @@ class Room:
         self.workers = workers
         self.office = workers
         self.supervisor = workers + 1
-        self.board = Board(workers)
+        self.board = Board(workers + 1)
+        """A column for each worker, and one for what operators say at the office."""
         self.claims = Claims()
         self.ledger = Ledger(workers)
         self.shares = Shares(workers)

@@ -10,7 +10,7 @@ from zlib import crc32
 from lb.balancing.peers import Belief, Ejection
 
 _TEXT = 112
-_BODY = struct.Struct(f"<Q16s8d2?H{_TEXT}s")
+_BODY = struct.Struct(f"<Q16s10d3?H{_TEXT}s")
 _SUM = struct.Struct("<I")
 SIZE = _BODY.size + _SUM.size
 Statement = tuple[bytes, Belief]
@@ -18,12 +18,11 @@ Statement = tuple[bytes, Belief]
 
 def pack(number: int, key: bytes, belief: Belief) -> bytes:
     """`SIZE` bytes. The reason is shortened to what fits."""
-    until, over, ejection, served, told, reason = belief
+    until, over, ejection, served, told, reason, recalled, switched, out = belief
     changed, ends, seconds, since, silent, misconfigured = ejection
     text = reason.encode("utf-8", "replace")[:_TEXT]
-    body = _BODY.pack(
-        number, key, until, over, changed, ends, seconds, since, served, told, silent, misconfigured, len(text), text
-    )
+    moments = until, over, changed, ends, seconds, since, served, told, recalled, switched
+    body = _BODY.pack(number, key, *moments, silent, misconfigured, out, len(text), text)
     return body + _SUM.pack(crc32(body))
 
 
@@ -37,10 +36,12 @@ def unpack(raw: bytes, at_least: int) -> Statement | None:
     body = raw[: _BODY.size]
     if _SUM.unpack_from(raw, _BODY.size)[0] != crc32(body):
         return None
-    number, key, until, over, changed, ends, seconds, since, served, told, silent, misconfigured, length, text = (
-        _BODY.unpack(body)
+    number, key, until, over, changed, ends, seconds, since, served, told, recalled, switched, *rest = _BODY.unpack(
+        body
     )
+    silent, misconfigured, out, length, text = rest
     if number < at_least:
         return None
     ejection = Ejection(changed, ends, seconds, since, silent, misconfigured)
-    return key, Belief(until, over, ejection, served, told, text[:length].decode("utf-8", "ignore"))
+    reason = text[:length].decode("utf-8", "ignore")
+    return key, Belief(until, over, ejection, served, told, reason, recalled, switched, out)

@@ -47,10 +47,14 @@ def not_served(deployment: str | None, served: Sequence[str]) -> Refusal:
     )
 
 
-def nobody_left(tried: Sequence[Tried]) -> Refusal:
+def nobody_left(tried: Sequence[Tried], taken_out: Sequence[str] = ()) -> Refusal:
     """502 or 504 that says which backends were tried and why each failed. Never 401 or 403: our credential is not the
-    client's business, and an SDK would blame the client's key."""
-    story = "; ".join(f"{name}: {_reason(verdict)}" for name, verdict in tried) or "no backend could be tried"
+    client's business, and an SDK would blame the client's key. 503 where operators have taken all of them out."""
+    if taken_out and not tried:
+        names = ", ".join(taken_out)
+        return Refusal(503, "BackendsTakenOut", f"No backend could be asked: operators have taken out {names}.")
+    told = [*(f"{name}: {_reason(verdict)}" for name, verdict in tried), *(f"{name}: taken out" for name in taken_out)]
+    story = "; ".join(told) or "no backend could be tried"
     if any(isinstance(verdict, Misconfigured) for _, verdict in tried):
         return Refusal(502, "BackendMisconfigured", f"The load balancer's backends are misconfigured. Tried {story}.")
     silent = any(isinstance(verdict, Faulted) and verdict.silent for _, verdict in tried)

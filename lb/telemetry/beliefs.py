@@ -17,7 +17,7 @@ def belief_rows(rows: Iterable[Row], deployments: Names) -> dict[str, list[list[
         if label == OTHER:
             continue
         facts: dict[str, float | None] = {
-            "lb_backend_available": int(row.state in AVAILABLE),
+            "lb_backend_available": int(row.state in AVAILABLE and not row.out),
             "lb_backend_misconfigured": int(row.state == "misconfigured"),
             "lb_backend_in_flight": row.in_flight,
             "lb_backend_absence_seconds": round(max(0.0, row.seconds), 3),

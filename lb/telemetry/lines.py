@@ -5,7 +5,20 @@ import logging
 import math
 from typing import Any
 
-from lb.events import Attempted, Cooled, Ejected, Exhausted, Finished, Judged, Observer, Outcome, OverQuota, Restored
+from lb.events import (
+    Attempted,
+    Cooled,
+    Ejected,
+    Exhausted,
+    Finished,
+    Judged,
+    Observer,
+    Outcome,
+    OverQuota,
+    Recalled,
+    Restored,
+    Switched,
+)
 from lb.telemetry.log import Logs
 
 REMEDY = (
@@ -31,6 +44,8 @@ class LogLines(Observer):
             Cooled: self.cooled,
             Ejected: self.ejected,
             Restored: self.restored,
+            Switched: self.switched,
+            Recalled: self.recalled,
             Exhausted: self.exhausted,
             OverQuota: self.over_quota,
             Finished: self.finished,
@@ -56,6 +71,14 @@ class LogLines(Observer):
 
     def restored(self, event: Restored) -> None:
         self._say("info", f"Destination `{event.backend.name}` is available again", **_where(event))
+
+    def switched(self, event: Switched) -> None:
+        done = "taken out" if event.out else "put back"
+        self._say("warning", f"Destination `{event.backend.name}` {done} by {event.by}", backend=event.backend.name)
+
+    def recalled(self, event: Recalled) -> None:
+        fields = _named(backend=event.backend.name, deployment=event.deployment)
+        self._say("warning", f"Cooldown of `{event.backend.name}` ended by {event.by}", **fields)
 
     def exhausted(self, event: Exhausted) -> None:
         fields = _named(deployment=event.deployment, request_id=event.request_id)

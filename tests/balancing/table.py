@@ -62,7 +62,12 @@ class Bench:
         return attempt.backend.name
 
     def health(self, name: str, deployment: str | None = "chat") -> Health:
-        return next(cell for cell in self.pool._table.lane(deployment) if cell.backend.name == name)
+        self.pool._table.lane(deployment)
+        return next(
+            cell
+            for cell in self.pool._table.cells
+            if cell.backend.name == name and cell.deployment == cell.backend.calls(deployment)
+        )
 
     def facts(self) -> list[tuple[str, str, float]]:
         """What was told since the last time: kind, backend, seconds."""

@@ -12,7 +12,7 @@ from lb.balancing.backend import Backend
 from lb.balancing.health import TRIALS, Health
 from lb.balancing.policy import POLICIES
 from lb.balancing.pool import Pool
-from lb.balancing.transitions import Cooled, Ejected, Restored, Transition
+from lb.balancing.transitions import Cooled, Ejected, Recalled, Restored, Switched, Transition
 from lb.balancing.verdict import RELAY, RELAY_ERROR, Faulted, Misconfigured, Throttled, Verdict
 
 NAMES = ["a", "b", "c", "d"]
@@ -165,6 +165,22 @@ class HealthTable(RuleBasedStateMachine):
             self.configured(data.draw(st.lists(st.integers(1, 2), min_size=count, max_size=count))), self.policy
         )
 
+    @rule(name=st.sampled_from(NAMES), out=st.booleans())
+    def an_operator_switches(self, name: str, out: bool) -> None:
+        self.pool.switch(self.now, name, "ada", out=out)
+        for deployment in ("chat", None):
+            attempt = self.pool.begin(self.now, deployment, set(), "r")
+            if attempt is not None:
+                assert not attempt.health.site.out
+                self.pool.release(attempt)
+
+    @rule(name=st.sampled_from(NAMES), deployment=DEPLOYMENTS)
+    def an_operator_ends_an_absence(self, name: str, deployment: str | None) -> None:
+        if self.pool.recall(self.now, name, deployment, "ada"):
+            (cell,) = [c for c in self.pool._table.cells if (c.backend.name, c.deployment) == (name, deployment)]
+            assert cell.back_at() <= self.now
+            self.cooling.pop(cell, None)
+
     @rule(deployment=DEPLOYMENTS)
     def soonest_never_lies(self, deployment: str | None) -> None:
         wait = self.pool.soonest(self.now, deployment)
@@ -199,6 +215,8 @@ class HealthTable(RuleBasedStateMachine):
             return
         away: dict[tuple[str, str | None], type[Transition]] = {}
         for fact in self.told:
+            if isinstance(fact, Switched | Recalled):
+                continue
             key = fact.backend.name, None if isinstance(fact, Ejected | Restored) and fact.whole else fact.deployment
             if isinstance(fact, Cooled):
                 # Of one that is ejected as well, the end of a cooldown is not told: it is not available.

@@ -13,6 +13,7 @@ from lb.balancing.policy import least_loaded
 from lb.balancing.pool import TRIAL_HINT, Pool
 from lb.balancing.transitions import Cooled, Ejected
 from lb.balancing.verdict import RELAY, RELAY_ERROR, Faulted, Misconfigured, Throttled
+from lb.shared.orders import Orders
 from lb.shared.room import Room, WorkerPeers
 
 MISCONFIGURED = Misconfigured("HTTP 401")
@@ -259,6 +260,8 @@ class Workers(RuleBasedStateMachine):
     def start(self, count: int) -> None:
         self.family = Family("a b", count)
         self.running: list[tuple[Bench, Attempt]] = []
+        self.orders = Orders(self.family.room)
+        self.out: set[str] = set()
 
     @rule(number=st.integers(0, 2), deployment=st.sampled_from(["chat", "embedding"]))
     def a_request_comes(self, number: int, deployment: str) -> None:
@@ -268,6 +271,7 @@ class Workers(RuleBasedStateMachine):
             assert not any(
                 other.health(attempt.backend.name, deployment).is_cooling(worker.now) for other in self.family.workers
             )
+            assert attempt.backend.name not in self.out
             self.running.append((worker, attempt))
 
     @rule(
@@ -290,6 +294,21 @@ class Workers(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.01, 1.0, 7.0, 20.0, 120.0]))
     def time_passes(self, seconds: float) -> None:
         self.family.wait(seconds)
+
+    @rule(name=st.sampled_from("ab"), out=st.booleans())
+    def an_operator_switches(self, name: str, out: bool) -> None:
+        now = self.family.one.now
+        self.orders.switch(now, Backend(name, f"https://{name}"), out=out)
+        self.out = self.out | {name} if out else self.out - {name}
+        self.family.wait(0.01)
+
+    @rule(name=st.sampled_from("ab"), deployment=st.sampled_from(["chat", "embedding"]))
+    def an_operator_ends_an_absence(self, name: str, deployment: str) -> None:
+        now = self.family.one.now
+        self.orders.recall(now, Backend(name, f"https://{name}"), deployment)
+        self.family.wait(0.01)
+        for worker in self.family.workers:
+            assert worker.health(name, deployment).back_at() <= worker.now
 
     @rule(number=st.integers(0, 2))
     def a_worker_is_replaced(self, number: int) -> None:
@@ -327,6 +346,7 @@ class Workers(RuleBasedStateMachine):
                         cell.misconfigured,
                         cell.breaker.seconds,
                         cell.site.breaker.seconds,
+                        cell.site.out,
                     )
                     for cell in (worker.health(name, deployment) for worker in self.family.workers)
                 }

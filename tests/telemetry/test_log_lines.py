@@ -6,7 +6,19 @@ import orjson
 import pytest
 
 from lb.balancing.backend import Backend
-from lb.events import Attempted, Cooled, Ejected, Event, Exhausted, Finished, Judged, Outcome, Restored
+from lb.events import (
+    Attempted,
+    Cooled,
+    Ejected,
+    Event,
+    Exhausted,
+    Finished,
+    Judged,
+    Outcome,
+    Recalled,
+    Restored,
+    Switched,
+)
 from lb.telemetry.lines import LogLines
 
 Open = Callable[..., Any]
@@ -214,3 +226,16 @@ def test_the_two_lines_of_an_attempt_cost_little(open_stream: Open) -> None:
             renderer.judged(second)
         best = min(best, (time.thread_time() - began) / 200)
     assert best < 20e-6, "measured 3 us; the margin is for slow and busy machines"
+
+
+def test_what_an_operator_does_is_told_with_who_did_it(open_stream: Open) -> None:
+    stream = open_stream(level="warning")
+    emit = LogLines(stream.logs)
+    for event in (Switched(EAST, True, "ada"), Recalled(EAST, "chat", "ada"), Switched(EAST, False, "loopback")):
+        emit(event)
+    common = {"timestamp": "2026-11-21T10:13:19.250Z", "level": "warning", "backend": "BACKEND_4"}
+    assert stream.entries() == [
+        {"event": "Destination `BACKEND_4` taken out by ada"} | common,
+        {"event": "Cooldown of `BACKEND_4` ended by ada", "deployment": "chat"} | common,
+        {"event": "Destination `BACKEND_4` put back by loopback"} | common,
+    ]
