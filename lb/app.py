@@ -33,6 +33,8 @@ from lb.telemetry.standings import standing_rows
 from lb.telemetry.tallies import Snapshot
 from lb.telemetry.tally import Tally
 from lb.telemetry.tokenizer import Recounting, exact
+from lb.usage.entering import Entering
+from lb.usage.store import Store
 from lb.wire.acceptor import Ahead
 from lb.wire.callers import Callers
 from lb.wire.credentials import Credentials, default_azure
@@ -76,6 +78,9 @@ class App:
         )
         for observer in (self.tally, self.metrics, LogLines(logs)):
             self.emit.add(observer)
+        self._entering = _entering(config, logs)
+        if self._entering is not None:
+            self.metrics.spent = self._entering.spent
         self._exposition = exposition(config)
         # The heart: what is believed of the backends. It survives every reload.
         self.pool = Pool(
@@ -130,6 +135,8 @@ class App:
         if self.admin is not None:
             await self.admin.start(self.config.admin.host, self.config.admin.port)
         await self.server.start(sock=sock, ahead=ahead)
+        if self._entering is not None:
+            self._entering.start()
         if self._link is not None:
             self._linked = asyncio.get_running_loop().create_task(self._link.run())
             self._linked.add_done_callback(self._unlinked)
@@ -180,6 +187,8 @@ class App:
         await self.credentials.close()
         if self._tokenizer is not None:
             self._tokenizer.close()
+        if self._entering is not None:
+            await asyncio.to_thread(self._entering.close)
 
     def status(self) -> dict[str, Any]:
         """The document behind `/status`."""
@@ -217,6 +226,7 @@ class App:
             "lb_kept_bytes": [[self.server.kept_bytes]],
             "lb_log_lines_dropped_total": [[self._logs.writer.lost]],
             **({} if self._link is None else self._link.readings()),
+            **({} if self._entering is None else self._entering.readings()),
         }
 
     def standings(self) -> dict[str, Any]:
@@ -328,8 +338,14 @@ def exposition(config: Config) -> Exposition:
 def _watches(config: Config) -> list[Watch]:
     """Who looks at replies for what they cost: nobody, unless somebody wants to know."""
     metrics = config.metrics
-    wanted = metrics.usage or metrics.tokenizer or bool(config.tenants)
+    wanted = metrics.usage or metrics.tokenizer or bool(config.tenants) or config.usage.store is not None
     return [partial(watch_cost, keep=metrics.tokenizer)] if wanted else []
+
+
+def _entering(config: Config, logs: Logs) -> Entering | None:
+    """Keeps what was used in a file, where that is wanted."""
+    path = config.usage.store
+    return Entering(Store(path), wall, logs.say, keep_days=config.usage.keep_days) if path is not None else None
 
 
 def tokenizer(wanted: bool) -> Recounting | None:

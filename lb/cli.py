@@ -2,6 +2,7 @@
 
 import os
 import sys
+from datetime import datetime
 from importlib.metadata import version
 from typing import NoReturn
 
@@ -9,6 +10,7 @@ import click
 
 from lb.config import ConfigProblems, Loaded, read
 from lb.sim.command import sim
+from lb.usage.names import FIELDS, FORMATS, USUAL
 
 WRONG_CONFIGURATION = 2
 
@@ -29,6 +31,7 @@ def main() -> None:
     """
 
 
+_DAY = click.DateTime(["%Y-%m-%d"])
 _CONFIG = click.option("--config", metavar="FILE", help="YAML or JSON file; LB_CONFIG names one, too.")
 
 
@@ -75,6 +78,46 @@ def status(url: str, once: bool) -> None:
     from lb.status import show
 
     sys.exit(show(url, once=once))
+
+
+@main.command(short_help="What was used, by tenant, deployment and day.")
+@_CONFIG
+@click.option("--store", "stores", metavar="PATH", multiple=True, help="The file (LB_USAGE_STORE); several are summed.")
+@click.option("--by", default=",".join(USUAL), show_default=True, metavar="NAMES", help=f"Of {', '.join(FIELDS)}.")
+@click.option("--since", type=_DAY, metavar="DAY", help="From this day on (UTC), such as 2026-11-01.")
+@click.option("--until", type=_DAY, metavar="DAY", help="Up to this day, which is included.")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
+def usage(
+    config: str | None,
+    stores: tuple[str, ...],
+    by: str,
+    since: datetime | None,
+    until: datetime | None,
+    form: str,
+) -> None:
+    """What was used, by tenant, deployment and day, from the file that LB_USAGE_STORE names.
+
+    Tokens are those that backends reported. `estimated` says how many of them were counted here instead, `unknown` how
+    many replies did not tell. `--by ""` adds up everything. Exit code 1: a store cannot be read.
+    """
+    from lb.usage.report import show
+
+    names = [name.strip() for name in by.split(",") if name.strip()]
+    wrong = [name for name in names if name not in FIELDS]
+    if wrong or len(set(names)) < len(names):
+        raise click.BadParameter(f"allowed are {', '.join(FIELDS)}, each once", param_hint="--by")
+    first, last = (day.date().isoformat() if day else None for day in (since, until))
+    sys.exit(show(stores or _store(config), names, form, sys.stdout, sys.stderr, since=first, until=last))
+
+
+def _store(config: str | None) -> list[str]:
+    try:
+        found = read(_environment(), config).config.usage.store
+    except ConfigProblems as problems:
+        _refuse(problems)
+    if found is None:
+        raise click.UsageError("found no usage store; name it by --store or LB_USAGE_STORE")
+    return [found]
 
 
 @main.command(short_help="See it at work: simulated endpoints, real SDK traffic.")

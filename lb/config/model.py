@@ -132,6 +132,13 @@ class MetricsSection(Section):
     second_buckets: Annotated[tuple[float, ...], BeforeValidator(values.bounds(0.0001, DAY, 50))] = SECONDS
 
 
+class UsageSection(Section):
+    """The file in which what was used is added up."""
+
+    store: Annotated[str, BeforeValidator(values.file_path)] | None = None
+    keep_days: Annotated[int, BeforeValidator(values.whole(1, 36_500))] = 400
+
+
 class LimitsSection(Section):
     """Seconds and bytes."""
 
@@ -176,6 +183,7 @@ class Config(Section):
     admin: AdminSection = AdminSection()
     log: LogSection = LogSection()
     metrics: MetricsSection = MetricsSection()
+    usage: UsageSection = UsageSection()
     limits: LimitsSection = LimitsSection()
     workers: Annotated[int, BeforeValidator(values.whole(1, 128))] = 1
     policy: Annotated[

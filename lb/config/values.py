@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from ipaddress import ip_address
 from itertools import pairwise
+from pathlib import Path
 
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
@@ -138,6 +139,15 @@ def name(value: object) -> str:
     found = text(value)
     if not _TOKEN.fullmatch(found):
         raise Wrong("a name of 1 to 64 letters, digits, dots, dashes and underscores")
+    return found
+
+
+def file_path(value: object) -> str:
+    """A file that is written, in a directory that is there."""
+    found = text(value)
+    path = Path(found or "/")
+    if any(character in found for character in "\0\r\n") or path.is_dir() or not path.absolute().parent.is_dir():
+        raise Wrong("the path of a file, in a directory that exists")
     return found
 
 

@@ -17,6 +17,8 @@ RESTART_SETTINGS = (
     ("ca_file",),
     ("redis", "url"),
     ("redis", "entra"),
+    ("usage", "store"),
+    ("usage", "keep_days"),
     ("metrics", "tokenizer"),
     ("metrics", "token_buckets"),
     ("metrics", "second_buckets"),

@@ -72,6 +72,8 @@ FAMILIES: tuple[Family, ...] = (
     Family("lb_backend_handshakes_total", "counter", "TLS handshakes with backends."),
     Family("lb_kept_bytes", "gauge", "Request bodies that are kept for another attempt."),
     Family("lb_log_lines_dropped_total", "counter", "Log lines that nobody took in time."),
+    Family("lb_usage_store_failures_total", "counter", "Times that usage could not be written to its store."),
+    Family("lb_usage_store_waiting", "gauge", "Replies whose usage is not in the store yet."),
     Family("lb_redis_up", "gauge", "1 while replicas agree through Redis; nothing where they do not.", join="min"),
     Family("lb_redis_losses_total", "counter", "How often Redis was lost."),
     Family("lb_workers", "gauge", "Processes that serve."),

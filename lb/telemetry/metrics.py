@@ -37,6 +37,8 @@ class Metrics(Observer):
         later: Callable[[Callable[[Count], Usage], Callable[[Usage | None], None]], None] | None = None,
     ) -> None:
         """`deployments` are those that have labels from the start; others get theirs once a backend served them."""
+        self.spent: Callable[[Finished, Usage], None] | None = None
+        """Told of what a reply cost once it is known for good, also where it was counted again."""
         self.deployments = Names(DEPLOYMENTS, deployments)
         self.tenants = Names(TENANTS)
         self._seconds = tuple(seconds)
@@ -101,6 +103,8 @@ class Metrics(Observer):
         self._later(event.recount, lambda usage: self._spend(event, usage or rough))
 
     def _spend(self, event: Finished, usage: Usage) -> None:
+        if self.spent is not None:
+            self.spent(event, usage)
         key = (event.backend, event.tenant, event.call)
         row = self._spent.get(key)
         if row is None:

@@ -33,21 +33,26 @@ class Recounting:
     def __init__(self, count: Count) -> None:
         self._count = count
         self._thread = ThreadPoolExecutor(1, "tokenizer")
-        self._waiting = 0
+        self._waiting: dict[asyncio.Future[Usage], Callable[[Usage | None], None]] = {}
 
     def __call__(self, recount: Callable[[Count], Usage], told: Callable[[Usage | None], None]) -> None:
         """`told` is called from the event loop, with None where the rough estimate has to do."""
-        if self._waiting >= WAITING:
+        if len(self._waiting) >= WAITING:
             told(None)
             return
-        self._waiting += 1
         counting = asyncio.get_running_loop().run_in_executor(self._thread, recount, self._count)
-        counting.add_done_callback(lambda done: self._done(done, told))
+        self._waiting[counting] = told
+        counting.add_done_callback(self._done)
 
-    def _done(self, done: asyncio.Future[Usage], told: Callable[[Usage | None], None]) -> None:
-        self._waiting -= 1
-        told(None if done.cancelled() or done.exception() is not None else done.result())
+    def _done(self, done: asyncio.Future[Usage]) -> None:
+        failed = done.cancelled() or done.exception() is not None
+        told = self._waiting.pop(done, None)
+        if told is not None:
+            told(None if failed else done.result())
 
     def close(self) -> None:
-        """What waits is not counted any more."""
+        """What waits is not counted any more: the rough estimate has to do."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+        waiting, self._waiting = self._waiting, {}
+        for told in waiting.values():
+            told(None)
