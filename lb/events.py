@@ -19,6 +19,7 @@ class Outcome(Enum):
     ABANDONED = "abandoned"  # by the client
     EXHAUSTED = "exhausted"  # no backend was left; the client got our 429, 502 or 504
     REFUSED = "refused"  # by us, before any backend had the whole request
+    DRAINED = "drained"  # by us: it was still under way when the time to drain was up
     CRASHED = "crashed"  # our bug
 
 

@@ -92,6 +92,7 @@ class Request:
 class Blame(Enum):
     """What kept a backend from giving a reply head, or from finishing its body."""
 
+    OURS = "ours"  # this machine is short of something (open files, ports), so nothing was sent
     CONNECT = "connect"  # no connection, so nothing was sent: name resolution, refused, unreachable, timed out
     TLS = "tls"
     TOKEN = "token"  # noqa: S105 - no credential could be had, so nothing was sent
@@ -178,6 +179,13 @@ class Tap(Protocol):
         """A piece has been relayed. Never raises."""
 
 
+class Ended(Enum):
+    """Why we end a request ourselves."""
+
+    REFUSED = "refused"  # its body stopped arriving, or turned out to be none
+    DRAINED = "drained"  # the balancer shuts down
+
+
 class Client(Protocol):
     """The waiting client, from the moment its request is complete."""
 
@@ -185,6 +193,8 @@ class Client(Protocol):
     """Watches what `relay` relays."""
     gone: bool
     """It closed the connection: then the task that serves it is cancelled, too."""
+    ended: "Ended | None"
+    """Why we ended it, where it is `gone` because we did."""
 
     def answer(self, status: int, headers: Headers, body: bytes) -> None:
         """Send a reply of our own, framed by its length."""

@@ -12,7 +12,7 @@ from lb.balancing.backend import Backend
 from lb.balancing.budget import FaultBudget
 from lb.balancing.pool import Pool
 from lb.balancing.routing import Operation, Route, rewrite_target
-from lb.balancing.verdict import Faulted, Judge, Relay, Throttled, Verdict
+from lb.balancing.verdict import Faulted, Judge, Relay, Throttled, Unsent, Verdict
 from lb.events import Attempted, Emit, Exhausted, Judged
 from lb.exchange import BackendFailed, Blame, Reply, Request, Transport
 from lb.refusal import Refusal
@@ -170,6 +170,8 @@ class Answering:
         except TimeoutError:
             return Faulted(f"no answer within {limit:g} s", silent=True)
         except BackendFailed as failure:
+            if failure.blame is Blame.OURS:
+                return Unsent(failure.detail)
             whole = failure.blame in (Blame.CONNECT, Blame.TLS, Blame.TOKEN)
             return Faulted(failure.detail, whole=whole, silent=failure.blame is Blame.SILENT)
         self.answered_by = attempt.backend

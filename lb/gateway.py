@@ -50,7 +50,7 @@ class Gateway:
             if told.status is None:
                 self._refuse(request, client, told, _bad(problem))
         except (ClientGone, asyncio.CancelledError):
-            told.outcome = Outcome.ABANDONED
+            told.outcome = Outcome.ABANDONED if client.ended is None else Outcome(client.ended.value)
             raise
         except Exception as bug:
             told.detail = type(bug).__name__  # its message may quote the body

@@ -133,10 +133,10 @@ def names_model(head: bytes) -> bool:
         for name, value in _PARAMETER.findall(parameters)
         if name.lower().partition(b"*")[0] == b"name"
     ]
-    plain = [value.strip(b'"') == b"model" for name, value in names if name == b"name"]
-    if plain == [True] and len(names) == 1 and dispositions[0][0].strip().lower() == b"form-data":
+    plain = [value.strip(b'"') for name, value in names if name == b"name"]
+    if plain == [b"model"] and len(names) == 1 and dispositions[0][0].strip().lower() == b"form-data":
         return True
-    if any(plain) or any(_reads_model(name, value) for name, value in names):
+    if any(value.lower() == b"model" for value in plain) or any(_reads_model(name, value) for name, value in names):
         raise Ambiguous("the form writes the name of the field `model` in an unusual way")
     return False
 
@@ -146,4 +146,4 @@ def _reads_model(name: bytes, value: bytes) -> bool:
     (RFC 5987)? A value in several pieces (RFC 2231) is not put together to find out."""
     if name == b"name*":
         value = unquote_to_bytes(value.rpartition(b"'")[2])
-    return name not in (b"name", b"name*") or value.strip(b"\"'<>").replace(b"\\", b"") == b"model"
+    return name not in (b"name", b"name*") or value.strip(b"\"'<>").replace(b"\\", b"").lower() == b"model"

@@ -3,11 +3,10 @@ no more than the beginning of a string."""
 
 import re
 
-from lb.balancing.model_field import KEYS_MAX, Ambiguous, depth_of
+from lb.balancing.model_field import KEYS_MAX, Ambiguous, check_key, depth_of
 
-_PLAIN = b'"model"'
-_MODEL = rb'"(?:m|\\u006[dD])(?:o|\\u006[fF])(?:d|\\u0064)(?:e|\\u0065)(?:l|\\u006[cC])"'
-"""Every way to write it (RFC 8259 section 7)."""
+_MODEL = rb'"(?:[mM]|\\u00[46][dD])(?:[oO]|\\u00[46][fF])(?:[dD]|\\u00[46]4)(?:[eE]|\\u00[46]5)(?:[lL]|\\u00[46][cC])"'
+"""Every way to write it (RFC 8259 section 7), also in another case."""
 _LONGEST = len(b'"' + rb"\u006d" * 5 + b'"')
 _KEY = rb"%b(?=[ \t\r\n]*+(?::|\Z))" % _MODEL
 _NAME = re.compile(_KEY)
@@ -76,8 +75,7 @@ class JsonScan:
             return at
         name, self._name = self._name, b""
         if data[at] == 0x3A:
-            if name != _PLAIN:
-                raise Ambiguous("the body writes the key `model` with escapes")
+            check_key(name)
             if self._seen:
                 raise Ambiguous("the body has the key `model` twice")
             self._seen = True

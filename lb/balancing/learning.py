@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from lb.balancing.attempt import Attempt
 from lb.balancing.health import Health
 from lb.balancing.transitions import Cooled, Ejected, Restored, Tell
-from lb.balancing.verdict import Faulted, Misconfigured, Relay, Throttled, Verdict
+from lb.balancing.verdict import Faulted, Misconfigured, Relay, Throttled, Unsent, Verdict
 
 POISON_COOLDOWN = 10.0
 """Seconds at most for a Retry-After that is about one oversized request rather than about the deployment."""
@@ -44,6 +44,8 @@ class Learning:
             case Misconfigured():
                 self._answered_site(attempt)
                 self._misconfigured(now, attempt, verdict)
+            case Unsent():
+                pass  # our own shortage tells nothing about it
 
     def _answered(self, attempt: Attempt) -> None:
         """It answered as a working service does, so no fault is running."""

@@ -1,7 +1,8 @@
 """Where does a body name its model? Found without building the document, which may be 32 MiB of conversation.
 
-A reader behind us must not be able to see another `model` than we did, so a key that stands there twice or is written
-with escapes is refused rather than guessed (RFC 8259 section 4 leaves the meaning of duplicates open).
+A reader behind us must not be able to see another `model` than we did, so a key that stands there twice, in another
+case or with escapes is refused rather than guessed (RFC 8259 section 4 leaves the meaning of duplicates open; readers
+in C# and Go do not mind the case).
 """
 
 import json
@@ -26,7 +27,7 @@ class Ambiguous(ValueError):
 _KEY = b'"model"'
 _OBJECT = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*\{")
 """The beginning of an object; some writers put a byte order mark before it, and some readers take it."""
-_KEY_AND_COLON = re.compile(_KEY + rb"[ \t\r\n]*:")
+_KEY_AND_COLON = re.compile(rb'"(?i:model)"[ \t\r\n]*:')
 _COLON = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*")
 _STRING = re.compile(rb'"[^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*+"', re.DOTALL)
 _STRINGS = re.compile(rb'(?:"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)[^"{}\[\]]*+)++', re.DOTALL)
@@ -34,7 +35,8 @@ _STRINGS = re.compile(rb'(?:"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)[^"{}\[\]]*+)++
 (`*+`): otherwise each of its escaped quotes would be read to the end again, and 100 KB of them would hold up everybody
 for minutes."""
 _DULL = re.compile(
-    rb'(?:[^"]++|"(?!model"[ \t\r\n]*:)[^"\\]*+"|"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"(?![ \t\r\n]*:)|\\?\Z))++', re.DOTALL
+    rb'(?:[^"]++|"(?!(?i:model)"[ \t\r\n]*:)[^"\\]*+"|"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"(?![ \t\r\n]*:)|\\?\Z))++',
+    re.DOTALL,
 )
 """Everything up to the next key that is `model` or has escapes."""
 KEYS_MAX = 10_000
@@ -56,6 +58,7 @@ def find_model(body: bytes, *, whole: bool = True) -> Field | None:
     if plain and not keys:
         return None
     if plain and len(keys) == 1 and _is_top_level(body, keys[0], whole):
+        check_key(body[keys[0] : keys[0] + len(_KEY)])
         return _value(body, keys[0])
     return _scan(body)
 
@@ -120,12 +123,17 @@ def _scan(body: bytes) -> Field | None:
 def _is_model(text: bytes) -> bool:
     if text == _KEY:
         return True
-    if b"\\" not in text:
-        return False
     try:
-        name = json.loads(text)
+        name = json.loads(text) if b"\\" in text else text[1:-1].decode("latin-1")
     except ValueError:
         return False
-    if name == "model":
-        raise Ambiguous("the body writes the key `model` with escapes")
+    if isinstance(name, str) and name.lower() == "model":
+        check_key(text)
     return False
+
+
+def check_key(text: bytes) -> None:
+    """Raises `Ambiguous` for a key that says `model`, quotes included, unless it is plain."""
+    if text != _KEY:
+        how = "with escapes" if b"\\" in text else "in another case"
+        raise Ambiguous(f"the body writes the key `model` {how}")

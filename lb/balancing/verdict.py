@@ -60,7 +60,15 @@ class Misconfigured:
     said: str = "misconfigured"
 
 
-Verdict = Relay | Throttled | Faulted | Misconfigured
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """We could not even try: this machine is short of something. It tells nothing about the backend."""
+
+    reason: str
+    said: str = "unsent"
+
+
+Verdict = Relay | Throttled | Faulted | Misconfigured | Unsent
 
 RELAY = Relay()
 RELAY_ERROR = Relay(served=False)

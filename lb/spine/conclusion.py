@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from lb.balancing.verdict import Faulted, Misconfigured, Verdict
+from lb.balancing.verdict import Faulted, Misconfigured, Unsent, Verdict
 from lb.refusal import Refusal
 
 
@@ -49,7 +49,8 @@ def not_served(deployment: str | None, served: Sequence[str]) -> Refusal:
 
 def nobody_left(tried: Sequence[Tried], taken_out: Sequence[str] = ()) -> Refusal:
     """502 or 504 that says which backends were tried and why each failed. Never 401 or 403: our credential is not the
-    client's business, and an SDK would blame the client's key. 503 where operators have taken all of them out."""
+    client's business, and an SDK would blame the client's key. 503 where operators have taken all of them out, and
+    where we are short of what it takes to ask."""
     if taken_out and not tried:
         names = ", ".join(taken_out)
         return Refusal(503, "BackendsTakenOut", f"No backend could be asked: operators have taken out {names}.")
@@ -57,6 +58,8 @@ def nobody_left(tried: Sequence[Tried], taken_out: Sequence[str] = ()) -> Refusa
     story = "; ".join(told) or "no backend could be tried"
     if any(isinstance(verdict, Misconfigured) for _, verdict in tried):
         return Refusal(502, "BackendMisconfigured", f"The load balancer's backends are misconfigured. Tried {story}.")
+    if any(isinstance(verdict, Unsent) for _, verdict in tried):
+        return Refusal(503, "ServerBusy", f"The load balancer is overloaded. Tried {story}.", ((b"retry-after", b"1"),))
     silent = any(isinstance(verdict, Faulted) and verdict.silent for _, verdict in tried)
     status, code = (504, "GatewayTimeout") if silent else (502, "BadGateway")
     return Refusal(status, code, f"No backend could answer. Tried {story}.")

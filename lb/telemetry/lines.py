@@ -25,6 +25,7 @@ REMEDY = (
     "it refuses our credential or lacks the deployment. Check its key or the role of our identity, and the "
     "deployment's name; `lb check --probe` tells which"
 )
+_WORTH_A_LINE = (Outcome.CRASHED, Outcome.CUT, Outcome.DRAINED)
 
 
 class LogLines(Observer):
@@ -91,7 +92,7 @@ class LogLines(Observer):
         self._say("info", "A tenant's quota is used up", **fields, limit=event.limit)
 
     def finished(self, event: Finished) -> None:
-        if not self._debug and event.outcome is not Outcome.CRASHED and event.outcome is not Outcome.CUT:
+        if not self._debug and event.outcome not in _WORTH_A_LINE:
             return  # nearly always: not worth gathering fields that nobody will see
         fields = _named(
             request_id=event.request_id,
@@ -108,6 +109,8 @@ class LogLines(Observer):
             self._say("error", "Request crashed: a fault in the balancer itself", **fields)
         elif event.outcome is Outcome.CUT:
             self._say("warning", f"Response cut by `{event.backend}` after its first bytes went out", **fields)
+        elif event.outcome is Outcome.DRAINED:
+            self._say("warning", "Request cut by the balancer's end: it took longer than LB_DRAIN_SECONDS", **fields)
         else:
             self._say("debug", f"Request ended: {event.outcome.value}", **fields)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
 import socket
 import ssl
 from typing import Final
@@ -26,6 +28,14 @@ _OPTIONS: Final = [
     (socket.IPPROTO_TCP, "TCP_KEEPINTVL", 15),
     (socket.IPPROTO_TCP, "TCP_KEEPCNT", 4),
 ]
+_FILES: Final = (errno.EMFILE, errno.ENFILE)
+_SHORTAGES: Final = {
+    **dict.fromkeys(_FILES, "no more files can be opened here: raise the limit, `ulimit -n`"),
+    errno.EADDRNOTAVAIL: "no port is free here for another connection to it",
+    errno.ENOBUFS: "this machine has no memory left for sockets",
+    errno.ENOMEM: "this machine has no memory left",
+}
+"""What a connection can lack that is no backend's fault."""
 
 
 class Dialer:
@@ -89,8 +99,9 @@ async def _open(host: str, port: int, name: str) -> socket.socket:
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except socket.gaierror as error:
-        raise BackendFailed(Blame.CONNECT, f"the name {host} cannot be resolved: {error.strerror}") from error
+    except OSError as error:
+        check_shortage(error, name)
+        raise BackendFailed(Blame.CONNECT, f"the name {host} cannot be resolved: {error.strerror or error}") from error
     try:
         sock = await aiohappyeyeballs.start_connection(found, happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS)
     except ConnectionRefusedError as error:
@@ -98,9 +109,28 @@ async def _open(host: str, port: int, name: str) -> socket.socket:
     except TimeoutError:
         raise
     except OSError as error:
+        check_shortage(error, name)
         raise BackendFailed(Blame.CONNECT, f"no connection to {name}: {error.strerror or error}") from error
     for level, option, value in _OPTIONS:
         if hasattr(socket, option):  # not every system has all of them
             with contextlib.suppress(OSError):
                 sock.setsockopt(level, getattr(socket, option), value)
     return sock
+
+
+def check_shortage(error: OSError, name: str) -> None:
+    """Raises `BackendFailed` with `Blame.OURS` where it is this machine that is short of something."""
+    number = error.errno
+    if number not in _SHORTAGES and _out_of_files():  # a resolver only says that it failed
+        number = errno.EMFILE
+    why = _SHORTAGES.get(number or 0)
+    if why is not None:
+        raise BackendFailed(Blame.OURS, f"no connection to {name}: {why}") from error
+
+
+def _out_of_files() -> bool:
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error.errno in _FILES
+    return False

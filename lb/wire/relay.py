@@ -4,7 +4,7 @@ import asyncio
 import socket
 import struct
 
-from lb.exchange import BackendFailed, ClientGone, Headers, Reply, Tap
+from lb.exchange import BackendFailed, ClientGone, Ended, Headers, Reply, Tap
 from lb.wire.headers import filtered_head, own_head, phrase, reply_head
 
 _BODILESS = frozenset((204, 304))  # RFC 9110 section 6.4.1
@@ -23,7 +23,7 @@ class WaitingClient:
     """
 
     __slots__ = ("_chunked", "_delimited", "_headless", "_modern", "_reply", "_transport", "_unwatched",
-                 "_whole", "begun", "gone", "keep", "over", "tap")  # fmt: skip
+                 "_whole", "begun", "ended", "gone", "keep", "over", "tap")  # fmt: skip
 
     def __init__(self, transport: asyncio.WriteTransport, method: str, modern: bool, keep: bool) -> None:
         self._transport = transport
@@ -37,6 +37,7 @@ class WaitingClient:
         self.tap: Tap | None = None
         self.keep = keep
         self.gone = False
+        self.ended: Ended | None = None
         self.begun = False
         self.over = False
 

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 
-from lb.exchange import BodyStream
+from lb.exchange import BodyStream, Ended
 from lb.refusal import Refusal
 from lb.wire.head import Head
 from lb.wire.hub import Hub
@@ -68,7 +68,7 @@ class Serving(Line):
         """Time is up, also for what is under way."""
         answered = self._client is not None and self._client.over
         if self.phase < LINGERING and not answered and (self.phase != WAITING or self._rest):
-            self._refuse(_SHUT_DOWN, told=True)
+            self._refuse(_SHUT_DOWN, told=True, ended=Ended.DRAINED)
         self.transport.close()
 
     def _may_keep(self, head: Head) -> bool:
@@ -107,13 +107,15 @@ class Serving(Line):
             self._stop()
             self.finish(linger=unread or bool(self._rest))
 
-    def _refuse(self, refusal: Refusal, *, told: bool = False) -> None:
+    def _refuse(self, refusal: Refusal, *, told: bool = False, ended: Ended = Ended.REFUSED) -> None:
         """Answer in a backend's place and close, also in the middle of a request. `told`: the operator knows."""
         client = self._client
         begun = client is not None and client.begun
         if not told:
             event = "Cut a reply" if begun else "Refused a request"
             self.hub.report(event, status=refusal.status, reason=refusal.message, peer=self.peer)
+        if client is not None:
+            client.ended = ended
         if client is None:
             self.write_refusal(refusal, bodiless=self._head is not None and self._head.method == "HEAD")
         elif begun:

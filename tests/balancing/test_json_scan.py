@@ -11,9 +11,9 @@ from lb.balancing.json_scan import JsonScan
 from lb.balancing.model_field import Ambiguous, find_model
 
 PLAIN = '"model"'
-MODELS = [PLAIN, r'"mod\u0065l"', r'"\u006D\u006f\u0064\u0065\u006c"']
+MODELS = [PLAIN, r'"mod\u0065l"', r'"\u006D\u006f\u0064\u0065\u006c"', '"Model"', '"mODEL"', r'"\u004D\u004Fdel"']
 KEYS = st.sampled_from(
-    [*MODELS, PLAIN, '"a"', '"Model"', '"models"', '"mode"', '""', r'"\"model\""', r'"model\\"', r'"\\u006dodel"']
+    [*MODELS, PLAIN, '"a"', '"models"', '"mode"', '""', r'"\"model\""', r'"model\\"', r'"\\u006dodel"']
 )
 TEXTS = st.sampled_from(['"model":', '{"model":"x"}', "}", "{", "[", "\\", '"', "model", "x" * 40, "x\\" * 20, ""])
 VALUES = st.recursive(

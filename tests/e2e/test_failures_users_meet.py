@@ -7,6 +7,7 @@ import datetime
 import json
 import os
 import re
+import resource
 import socket
 import ssl
 import sys
@@ -278,6 +279,35 @@ async def deaf(stdout: int, simulator: Simulator) -> AsyncIterator[str]:
             process.kill()
             await process.wait()
         process._transport.close()  # type: ignore[attr-defined] # else it warns when the loop is gone
+
+
+def first_free_descriptor(pid: int) -> int:
+    taken = {int(entry.name) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+    return next(number for number in range(len(taken) + 1) if number not in taken)
+
+
+async def test_a_process_that_may_open_no_more_files() -> None:
+    async with (
+        Simulator() as simulator,
+        hasty(**backends(simulator)) as balancer,
+        aiohttp.ClientSession() as session,
+    ):
+        async with session.get(balancer.url + "/healthz") as reply:  # the connection that is used again below
+            assert reply.status == 200
+        assert balancer.process is not None
+        pid = balancer.process.pid
+        before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (first_free_descriptor(pid), before[1]))
+        for _ in range(5):
+            async with session.post(balancer.url + CHAT, json=BODY) as reply:
+                assert (reply.status, reply.headers["Retry-After"]) == (503, "1")
+                text = await reply.text()
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+        line = await logged(balancer, "No response from BACKEND_1")
+        assert_shown(line["event"], text)
+        assert not balancer.events("Destination"), "no backend is to blame"
+        async with session.post(balancer.url + CHAT, json=BODY) as reply:
+            assert reply.status == 200
 
 
 @pytest.mark.parametrize("kind", ["a full disk", "a closed pipe", "a pipe that nobody reads"])

@@ -180,6 +180,8 @@ async def test_a_stream_longer_than_the_time_to_drain_is_cut(
                 await stream.ended
             assert await balancer.process.wait() == 0
         assert b"[DONE]" not in stream.text
+        (told,) = balancer.events("Request cut by the balancer's end")
+        assert (told["level"], told["status"]) == ("warning", 200)
 
 
 @WORKERS

@@ -10,7 +10,7 @@ from lb.balancing.policy import Policy, least_loaded
 from lb.balancing.pool import Pool
 from lb.balancing.verdict import Judge
 from lb.events import Attempted, Event, Exhausted, Finished, Judged
-from lb.exchange import BackendFailed, Blame, BodyStream, ClientGone, Headers, Receiver, Reply, Request, Tap
+from lb.exchange import BackendFailed, Blame, BodyStream, ClientGone, Ended, Headers, Receiver, Reply, Request, Tap
 from lb.failover import Failover
 from lb.gateway import Gateway
 
@@ -138,6 +138,7 @@ class FakeClient:
     cut: bool = False
     leaves_after: int | None = None
     tap: Tap | None = None
+    ended: Ended | None = None
 
     def data(self, chunk: bytes) -> None:
         self.body += chunk

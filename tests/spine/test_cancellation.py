@@ -8,7 +8,7 @@ from fakes import FakeClient, FakeReply, Story, ok, request, status, stream, thr
 from virtual import in_virtual_time
 
 from lb.events import Attempted, Judged, Outcome
-from lb.exchange import ClientGone
+from lb.exchange import ClientGone, Ended
 
 FOREVER = 1e6
 OPENING = b'event: response.created\ndata: {"type":"response.created"}\n\n'
@@ -110,6 +110,21 @@ async def test_waiting_for_a_trial_can_be_cancelled() -> None:
         task.cancel()
     await asyncio.gather(waiting, *trials, return_exceptions=True)
     assert len(story.told(Attempted)) == 3
+    story.at_rest()
+
+
+@pytest.mark.parametrize(("ended", "outcome"), [(Ended.DRAINED, Outcome.DRAINED), (Ended.REFUSED, Outcome.REFUSED)])
+@in_virtual_time
+async def test_what_we_end_ourselves_is_not_laid_at_the_clients_door(ended: Ended, outcome: Outcome) -> None:
+    story = Story({"a": [hanging_body()]}, clock=asyncio.get_running_loop().time)
+    client = FakeClient()
+    serving = asyncio.create_task(story.ask(request(), client))
+    await asyncio.sleep(0.5)
+    client.gone, client.ended = True, ended
+    serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await serving
+    assert story.finished.outcome is outcome
     story.at_rest()
 
 

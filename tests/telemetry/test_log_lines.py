@@ -166,6 +166,7 @@ def test_the_end_of_a_request_is_told_only_when_something_went_wrong(open_stream
         emit(ended(outcome, detail="why"))
     assert [(entry["level"], entry["event"]) for entry in stream.entries()] == [
         ("warning", "Response cut by `BACKEND_4` after its first bytes went out"),
+        ("warning", "Request cut by the balancer's end: it took longer than LB_DRAIN_SECONDS"),
         ("error", "Request crashed: a fault in the balancer itself"),
     ]
 

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from lb.exchange import Client, Request
+from lb.exchange import Client, Ended, Request
 from tests.wire.front_door import GOOD, ScriptedReply, open_door, relaying, soon, until
 
 READY = b"GET /readyz HTTP/1.1\r\nHost: lb\r\n\r\n"
@@ -162,7 +162,10 @@ async def test_what_outlasts_the_drain_is_cut_without_a_clean_end() -> None:
         await streaming.send(GOOD)
         await streaming.head()
 
+        waiting: list[Client] = []
+
         async def stay(request: Request, client: Client) -> None:
+            waiting.append(client)
             await asyncio.get_running_loop().create_future()
 
         door.gateway.serve = stay
@@ -174,6 +177,7 @@ async def test_what_outlasts_the_drain_is_cut_without_a_clean_end() -> None:
         assert (await silent.answer()).status == 503
         assert (await partial.answer()).status == 503
         assert door.gateway.ended == ["cancelled", "cancelled"]
+        assert [client.ended for client in waiting] == [Ended.DRAINED]
 
 
 async def test_a_bound_socket_may_be_given() -> None:

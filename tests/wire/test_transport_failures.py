@@ -1,14 +1,19 @@
 """Whose fault it was, and what the operator reads about it."""
 
 import asyncio
+import errno
+import os
+import resource
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from scripted_backend import OK, Collector, Peer, a_request, answering, scripted
 
 from lb.balancing.backend import Backend
 from lb.exchange import BackendFailed, Blame
+from lb.wire.dial import check_shortage
 from lb.wire.transport import SocketTransport
 
 BOTH_LOOPS = True
@@ -32,6 +37,46 @@ async def test_a_port_where_nobody_listens(transport: SocketTransport) -> None:
         port = sock.getsockname()[1]
     failed = await failure_of(transport, Backend("B", f"http://127.0.0.1:{port}"))
     assert (failed.blame, failed.detail) == (Blame.CONNECT, f"127.0.0.1:{port} refused the connection")
+
+
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    """Nothing can be opened in here; what is open stays so."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "nobody.invalid"])
+async def test_no_backend_is_to_blame_when_this_process_may_open_no_more_files(
+    transport: SocketTransport, host: str
+) -> None:
+    await asyncio.get_running_loop().run_in_executor(None, int)  # what the resolver runs in is there already
+    with no_more_files():
+        failed = await failure_of(transport, Backend("B", f"http://{host}:9"))
+    assert failed.blame is Blame.OURS
+    assert failed.detail == (
+        f"no connection to {host}:9: no more files can be opened here: raise the limit, `ulimit -n`"
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "ours"),
+    [(errno.EADDRNOTAVAIL, True), (errno.ENOBUFS, True), (errno.ENFILE, True), (errno.EHOSTUNREACH, False)],
+)
+def test_what_this_machine_lacks_is_told_from_what_a_backend_does(number: int, ours: bool) -> None:
+    error = OSError(number, os.strerror(number))
+    if not ours:
+        assert check_shortage(error, "east:443") is None  # type: ignore[func-returns-value]
+        return
+    with pytest.raises(BackendFailed) as failure:
+        check_shortage(error, "east:443")
+    assert (failure.value.blame, failure.value.detail[:26]) == (Blame.OURS, "no connection to east:443:")
 
 
 async def test_a_port_that_accepts_no_more_in_time(make_transport: Callable[..., SocketTransport]) -> None:
