@@ -40,6 +40,8 @@ class Answer:
     events: tuple[Event, ...] = ()
     reported: bool = True
     """The client is told the usage."""
+    charged: bool = True
+    """It is entered in the books; what is shown a second time is not."""
 
 
 class Ids:

@@ -46,6 +46,9 @@ def _list_faults(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 @click.option("--tpm", type=click.IntRange(0), help="Tokens per minute of each deployment.")
 @click.option("--rpm", type=click.IntRange(0), help="Requests per minute of each deployment.")
 @click.option(
+    "--object-rpm", type=click.IntRange(0), help="Requests per minute for stored objects, which name no deployment."
+)
+@click.option(
     "--window", "window_seconds", default=60.0, show_default=True, type=click.FloatRange(0, min_open=True),
     help="Seconds that a minute of the limits takes; shorter is livelier.",
 )  # fmt: skip

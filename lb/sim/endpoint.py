@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -12,12 +12,19 @@ from lb.sim.answer import Answer, Desk, Ids
 from lb.sim.cache import PromptCache
 from lb.sim.catalogue import Scene
 from lb.sim.chat import chat, completions
+from lb.sim.decision import Asked, Decision
 from lb.sim.errors import Refusal, Spot
 from lb.sim.faults import Faults, Plan
 from lb.sim.ledger import Ledger
-from lb.sim.limits import Limiter, Standing
+from lb.sim.limits import Limiter
+from lb.sim.objects.ask import Ask
+from lb.sim.objects.context import gather
+from lb.sim.objects.form import Form, read_form
+from lb.sim.objects.missing import Refused
+from lb.sim.objects.resource import Resource
+from lb.sim.objects.routing import Path, find
 from lb.sim.records import Book, Counts
-from lb.sim.responses import Kept, respond
+from lb.sim.responses import respond
 from lb.sim.routes import OPERATION_NAMES, Call, route
 from lb.sim.settings import Limit, Settings
 from lb.sim.tokens import estimate, prompt_tokens
@@ -25,39 +32,7 @@ from lb.sim.vectors import embeddings, models, one_model
 
 MOST_DEPLOYMENTS = 1000
 """Limits are kept for so many names; further ones share one."""
-CACHED = ("chat", "responses")
-"""Operations whose prompts are cached."""
-GOOD = Plan(None, [])
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A request as far as a decision needs it; field names are looked up without regard to case."""
-
-    method: str
-    target: str
-    headers: Mapping[str, str]
-    body: bytes
-
-
-@dataclass(slots=True)
-class Decision:
-    """What is to come of a request: a refusal, a body, an answer, or a fault in place of all three."""
-
-    spot: Spot
-    plan: Plan = GOOD
-    refusal: Refusal | None = None
-    found: dict[str, Any] | None = None
-    answer: Answer | None = None
-    standing: Standing | None = None
-    operation: str = ""
-    tenant: str = ""
-    streams: bool = False
-
-    @property
-    def throttled(self) -> bool:
-        """Did a limit refuse it?"""
-        return self.standing is not None and self.standing.refused is not None
+WRONG_TYPE = "A field of your request has a value of the wrong type."
 
 
 class Endpoint:
@@ -70,11 +45,12 @@ class Endpoint:
         self.ledger = Ledger()
         self.received = Book(settings.keep_requests, settings.keep_bytes)
         self.counts = Counts()
-        self.kept = Kept()
+        self.resource = Resource(settings.object_bytes)
         self.cache = PromptCache(settings.cache_seconds)
         self._limiters: dict[str, Limiter] = {}
         self._limits = dict(settings.limits)
         self._default = Limit(settings.tpm, settings.rpm)
+        self._objects = self._limiter_of(Limit(None, settings.object_rpm))
 
     def set_limit(self, limit: Limit, deployment: str | None = None) -> None:
         """Limit one deployment anew from now on, or all that have no limit of their own."""
@@ -88,51 +64,40 @@ class Endpoint:
     def decide(self, asked: Asked, now: float, today: float) -> Decision:
         """Decide about one request; `now` in seconds of the clock that limits go by, `today` in seconds since 1970."""
         call = route(asked.method, asked.target)
-        spot = Spot("", "", self.settings.model, self.settings.region, call.api_version if call else "")
+        path = find(asked.method, asked.target) if call is None else None
+        spot = self._spot("", call or path)
         if not self._lets_in(asked.headers):
             return Decision(spot, refusal=errors.error("401"))
+        if path is not None:
+            return self._keep(asked, path, now, today)
         if call is None:
             return Decision(spot, refusal=errors.not_found())
-        if call.operation in ("models", "model", "response"):
-            return self._look_up(asked, call, spot)
-        try:
-            body = orjson.loads(asked.body)
-        except orjson.JSONDecodeError:
-            return Decision(spot, refusal=errors.invalid("We could not parse the JSON body of your request."))
-        if not isinstance(body, dict):
-            return Decision(spot, refusal=errors.invalid("The body of your request must be a JSON object."))
-        return self._create(asked, call, body, now, today)
+        if call.operation in ("models", "model"):
+            return self._list(asked, call, spot)
+        body = _json(asked.body)
+        return (
+            Decision(spot, refusal=body) if isinstance(body, Refusal) else self._create(asked, call, body, now, today)
+        )
+
+    def _spot(self, operation: str, where: Call | Path | None, deployment: str = "") -> Spot:
+        version = where.api_version if where else ""
+        return Spot(operation, deployment, self.settings.model, self.settings.region, version)
 
     def _lets_in(self, headers: Mapping[str, str]) -> bool:
         keys = self.settings.keys
         bearer = headers.get("Authorization", "").removeprefix("Bearer ")
         return not keys or headers.get("api-key") in keys or bearer in keys
 
-    def _look_up(self, asked: Asked, call: Call, spot: Spot) -> Decision:
-        names = (self.settings.name, call.operation)
-        plan = self._plan(asked, names, False)
-        decision = Decision(spot, plan if isinstance(plan, Plan) else GOOD, operation=call.operation)
-        if isinstance(plan, Refusal):
-            decision.refusal = plan
-        else:
-            self.faults.strike(plan)
-            if plan.fault is None or plan.fault.fault.scene is not Scene.INSTEAD:
-                self._find(asked.method, call, decision)
-        return decision
-
-    def _find(self, method: str, call: Call, decision: Decision) -> None:
-        item = call.item or ""
+    def _list(self, asked: Asked, call: Call, spot: Spot) -> Decision:
+        """Show the deployments as models, or one of them."""
+        decision = Decision(spot, operation=call.operation)
+        if self._struck(decision, self._plan(asked, (self.settings.name, call.operation), False)):
+            return decision
         if call.operation == "models":
             decision.found = models(self.settings.deployments, self.settings.model)
-        elif call.operation == "model":
-            decision.found = one_model(item)
-        elif (response := self.kept.get(item)) is None:
-            decision.refusal = errors.invalid(f"Response with id '{item}' not found.", status=404)
-        elif method == "DELETE":
-            self.kept.drop(item)
-            decision.found = {"id": item, "object": "response.deleted", "deleted": True}
         else:
-            decision.found = response
+            decision.found = one_model(call.item or "")
+        return decision
 
     def _plan(self, asked: Asked, names: tuple[str, ...], streams: bool) -> Plan | Refusal:
         try:
@@ -140,14 +105,51 @@ class Endpoint:
         except ValueError as wrong:
             return errors.invalid(f"x-sim-fault: {wrong}")
 
+    def _struck(self, decision: Decision, plan: Plan | Refusal) -> bool:
+        """Carry a plan out; does it leave nothing to be served?"""
+        if isinstance(plan, Refusal):
+            decision.refusal = plan
+            return True
+        self.faults.strike(plan)
+        decision.plan = plan
+        return plan.fault is not None and plan.fault.fault.scene is Scene.INSTEAD
+
+    def _keep(self, asked: Asked, path: Path, now: float, today: float) -> Decision:
+        """Serve a request for objects that the resource keeps."""
+        spot = self._spot(path.operation, path)
+        read = _read(asked)
+        if isinstance(read, Refusal):
+            return Decision(spot, refusal=read)
+        body, form = read
+        streams = path.query.get("stream") == "true" or body.get("stream") is True
+        decision = Decision(spot, operation=path.operation, tenant=_tenant(asked.headers, body), streams=streams)
+        family = path.operation.partition(".")[0]
+        if self._struck(decision, self._plan(asked, (self.settings.name, path.operation, family), streams)):
+            return decision
+        decision.standing = standing = self._objects.admit(0, now)
+        if standing.refused:
+            decision.refusal = errors.throttled(spot, standing.wait, standing.refused)
+            return decision
+        ask = Ask(path.names, path.query, body, form, self._desk(today), len(asked.body))
+        try:
+            found = path.way(self.resource, ask)
+        except Refused as refused:
+            decision.refusal = refused.refusal
+        except (AttributeError, TypeError, KeyError):
+            decision.refusal = errors.invalid(WRONG_TYPE)
+        else:
+            if isinstance(found, Answer):
+                decision.answer = found
+            else:
+                decision.found = found
+        return decision
+
     def _create(self, asked: Asked, call: Call, body: dict[str, Any], now: float, today: float) -> Decision:
         deployment = call.deployment or body.get("model")
         if not isinstance(deployment, str) or not deployment:
-            spot = Spot("", "", self.settings.model, self.settings.region, call.api_version)
-            return Decision(spot, refusal=errors.invalid("you must provide a model parameter", param="model"))
-        spot = Spot(
-            OPERATION_NAMES[call.operation], deployment, self.settings.model, self.settings.region, call.api_version
-        )
+            refusal = errors.invalid("you must provide a model parameter", param="model")
+            return Decision(self._spot("", call), refusal=refusal)
+        spot = self._spot(OPERATION_NAMES[call.operation], call, deployment)
         streams = bool(body.get("stream")) and call.operation != "embeddings"
         decision = Decision(spot, operation=call.operation, tenant=_tenant(asked.headers, body), streams=streams)
         if self.settings.deployments and deployment not in self.settings.deployments:
@@ -157,49 +159,74 @@ class Endpoint:
         if isinstance(plan, Refusal):
             decision.refusal = plan
         elif plan.fault is not None and plan.fault.fault.scene is Scene.INSTEAD:
-            self.faults.strike(plan)
-            decision.plan = plan
+            self._struck(decision, plan)
         else:
             self._serve(decision, plan, body, now, today)
         return decision
 
     def _serve(self, decision: Decision, plan: Plan, body: dict[str, Any], now: float, today: float) -> None:
-        earlier = body.get("previous_response_id")
-        if decision.operation == "responses" and earlier and self.kept.get(earlier) is None:
-            text = f"Previous response with id '{earlier}' not found."
-            decision.refusal = errors.invalid(text, "previous_response_not_found", "previous_response_id")
-            return
+        """Ask the limits first, as the real thing does: a throttled resource does not say what it does not have."""
         cost = estimate(body, decision.operation != "embeddings")
-        standing = self._limiter(decision.spot.deployment).admit(cost, now)
-        decision.standing = standing
+        decision.standing = standing = self._limiter(decision.spot.deployment).admit(cost, now)
         if standing.refused:
             decision.refusal = errors.throttled(decision.spot, standing.wait, standing.refused)
             return
-        self.faults.strike(plan)
-        decision.plan = plan
-        told = self.settings
-        desk = Desk(self.ids, int(today), told.model, told.reply_tokens, told.embedding_size)
         try:
-            if decision.operation in CACHED:
-                cached = self.cache.cached(decision.spot.deployment, body, prompt_tokens(body), now)
-                desk = replace(desk, cached=cached)
-            decision.answer = self._answer(decision.operation, body, desk)
+            decision.answer = self._answer(decision, body, now, self._desk(today))
+        except Refused as refused:
+            decision.refusal = refused.refusal
         except (AttributeError, TypeError, KeyError):  # a field of a type that no API allows, wherever it stands
-            decision.refusal = errors.invalid("A field of your request has a value of the wrong type.")
+            decision.refusal = errors.invalid(WRONG_TYPE)
+        else:
+            self._struck(decision, plan)
 
-    def _answer(self, operation: str, body: dict[str, Any], desk: Desk) -> Answer:
-        if operation == "responses":
-            return respond(body, desk, self.kept)
-        return {"chat": chat, "completions": completions, "embeddings": embeddings}[operation](body, desk)
+    def _desk(self, today: float) -> Desk:
+        told = self.settings
+        return Desk(self.ids, int(today), told.model, told.reply_tokens, told.embedding_size)
+
+    def _answer(self, decision: Decision, body: dict[str, Any], now: float, desk: Desk) -> Answer:
+        match decision.operation:
+            case "responses":
+                context = gather(body, self.resource, decision.spot.api_version)
+                return respond(context, self._cached(decision, context.prompt, now, desk), self.resource)
+            case "chat":
+                return chat(body, self._cached(decision, body, now, desk))
+            case "completions":
+                return completions(body, desk)
+        return embeddings(body, desk)
+
+    def _cached(self, decision: Decision, prompt: dict[str, Any], now: float, desk: Desk) -> Desk:
+        cached = self.cache.cached(decision.spot.deployment, prompt, prompt_tokens(prompt), now)
+        return replace(desk, cached=cached) if cached else desk
 
     def _limiter(self, deployment: str) -> Limiter:
         limiter = self._limiters.get(deployment)
         if limiter is None:
             name = deployment if len(self._limiters) < MOST_DEPLOYMENTS else ""
-            limit = self._limits.get(name, self._default)
-            fresh = Limiter(limit, self.settings.window_seconds, self.settings.refused_count)
+            fresh = self._limiter_of(self._limits.get(name, self._default))
             limiter = self._limiters.setdefault(name, fresh)
         return limiter
+
+    def _limiter_of(self, limit: Limit) -> Limiter:
+        return Limiter(limit, self.settings.window_seconds, self.settings.refused_count)
+
+
+def _json(data: bytes) -> dict[str, Any] | Refusal:
+    try:
+        body = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return errors.invalid("We could not parse the JSON body of your request.")
+    return body if isinstance(body, dict) else errors.invalid("The body of your request must be a JSON object.")
+
+
+def _read(asked: Asked) -> tuple[dict[str, Any], Form] | Refusal:
+    """A body in either of the forms that objects come in; a form's fields count as the body's."""
+    content_type = asked.headers.get("Content-Type", "")
+    if content_type.lower().startswith("multipart/form-data"):
+        form = read_form(content_type, asked.body)
+        return dict(form.fields), form
+    body = _json(asked.body) if asked.body else {}
+    return body if isinstance(body, Refusal) else (body, Form())
 
 
 def _tenant(headers: Mapping[str, str], body: Mapping[str, Any]) -> str:

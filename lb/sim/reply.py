@@ -6,7 +6,7 @@ import orjson
 
 from lb.sim import misbehave
 from lb.sim.answer import Answer, Event
-from lb.sim.endpoint import Decision
+from lb.sim.decision import Decision, Download
 from lb.sim.errors import Fields, Refusal, waits
 from lb.sim.instream import broken, half
 from lb.sim.ledger import Usage
@@ -41,12 +41,14 @@ class Reply:
             return await self._refuse_in_stream(standing.wait)
         if decision.refusal is not None:
             return await self.refuse(decision.refusal)
+        if isinstance(decision.found, Download):
+            return await self._bytes(200, decision.found.content, decision.found.content_type, [])
         if decision.answer is None:
             return await self._whole(200, decision.found, [])
         if decision.answer.body is None:
             return await self._stream(decision.answer)
-        whole = self._kind not in misbehave.HALVED
-        self._enter(decision.answer.usage, whole=whole)
+        if decision.answer.charged:
+            self._enter(decision.answer.usage, whole=self._kind not in misbehave.HALVED)
         return await self._whole(200, decision.answer.body, [])
 
     async def begin(self, answers: bool) -> None:
@@ -91,8 +93,10 @@ class Reply:
         return fields
 
     async def _whole(self, status: int, body: object, extra: Fields) -> Written:
-        data = orjson.dumps(body)
-        fields = self._fields("application/json") + extra
+        return await self._bytes(status, orjson.dumps(body), "application/json", extra)
+
+    async def _bytes(self, status: int, data: bytes, content_type: str, extra: Fields) -> Written:
+        fields = self._fields(content_type) + extra
         if "gzip" in self._odd:
             data = gzip.compress(data, 1)
             fields.append(("Content-Encoding", "gzip"))
@@ -139,7 +143,7 @@ class Reply:
                 await self._breathe()
             whole = not self._kind
         finally:
-            if whole or sent:
+            if answer.charged and (whole or sent):
                 usage = answer.usage if whole else _partly(answer.usage, sent)
                 self._enter(usage, whole, answer.reported and style.tells_usage and whole)
         if self._kind in misbehave.HALVED:

@@ -1,10 +1,10 @@
-"""What does a request ask for? Pure: a path in, a call out."""
+"""What does a request ask for? Pure: a path in, a call out. Objects that a resource keeps: `objects.routing`."""
 
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import parse_qs, unquote
 
-Operation = Literal["chat", "completions", "embeddings", "responses", "response", "models", "model"]
+Operation = Literal["chat", "completions", "embeddings", "responses", "models", "model"]
 
 CREATES: dict[tuple[str, ...], Operation] = {
     ("chat", "completions"): "chat",
@@ -29,12 +29,12 @@ class Call:
     surface: Literal["classic", "v1", "models"]
     deployment: str | None = None
     item: str | None = None
-    """The id of the response or model that is meant."""
+    """The model that is meant."""
     api_version: str = ""
 
 
 def route(method: str, target: str) -> Call | None:
-    """Find out what is asked for; None where Azure knows no such resource.
+    """Find out what is asked for; None where it is none of the calls of inference.
 
     The classic paths need an `api-version`, the newer ones do without (Azure's API lifecycle document).
     """
@@ -64,7 +64,5 @@ def _call(method: str, rest: list[str], surface: Literal["classic", "v1", "model
             return Call("models", surface, None, None, version)
         case "GET", ["models", name]:
             return Call("model", surface, None, name, version)
-        case (("GET" | "DELETE"), ["responses", item]):
-            return Call("response", surface, None, item, version)
         case _:
             return None

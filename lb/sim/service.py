@@ -10,7 +10,7 @@ from aiohttp import web
 from lb.sim import errors, misbehave
 from lb.sim.catalogue import ERRORS, THROTTLES, Scene
 from lb.sim.control import Control
-from lb.sim.endpoint import Asked
+from lb.sim.decision import Asked
 from lb.sim.faults import Fault
 from lb.sim.records import Received
 from lb.sim.reply import Reply

@@ -42,6 +42,8 @@ class Settings:
     """Tokens per minute of each deployment."""
     rpm: int | None = None
     """Requests per minute of each deployment, enforced over slices of 1 s and 10 s, too."""
+    object_rpm: int | None = None
+    """Requests per minute of all operations on stored objects together; they name no deployment."""
     limits: Mapping[str, Limit] = field(default_factory=dict)
     """Deployments with limits of their own."""
     window_seconds: float = 60.0
@@ -73,3 +75,5 @@ class Settings:
     """How many received requests are kept to be looked at."""
     keep_bytes: int = 16 * 1024 * 1024
     """How many bytes of their bodies are kept together."""
+    object_bytes: int = 64 * 1024 * 1024
+    """How many bytes the stored objects may weigh together; the oldest make room."""

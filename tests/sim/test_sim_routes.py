@@ -2,6 +2,7 @@
 
 import pytest
 
+from lb.sim.objects.routing import find
 from lb.sim.routes import route
 
 V = "?api-version=2024-10-21"
@@ -34,14 +35,42 @@ def test_posts_create(target, operation, deployment):
         ("GET", "/openai/v1/models", "models", None),
         ("GET", "/openai/models" + V, "models", None),
         ("GET", "/openai/v1/models/gpt", "model", "gpt"),
-        ("GET", "/openai/v1/responses/resp_1", "response", "resp_1"),
-        ("DELETE", "/openai/responses/resp_1" + V, "response", "resp_1"),
     ],
 )
 def test_items_are_looked_up(method, target, operation, item):
     call = route(method, target)
     assert call is not None
     assert (call.operation, call.item) == (operation, item)
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "operation", "names"),
+    [
+        ("GET", "/openai/v1/responses/resp_1", "response", ("resp_1",)),
+        ("DELETE", "/openai/responses/resp_1" + V, "response", ("resp_1",)),
+        ("GET", "/openai/v1/responses/resp_1/input_items?limit=2", "responses.input_items", ("resp_1",)),
+        ("GET", "/openai/v1/conversations/conv_1/items/msg_1", "conversations.items", ("conv_1", "msg_1")),
+    ],
+)
+def test_objects_go_by_the_words_of_their_path(method, target, operation, names):
+    path = find(method, target)
+    assert path is not None
+    assert (path.operation, path.names) == (operation, names)
+    assert route(method, target) is None
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        ("GET", "/openai/responses/resp_1"),  # no api-version
+        ("GET", "/responses/resp_1" + V),
+        ("PATCH", "/openai/v1/responses/resp_1"),
+        ("GET", "/openai/v1/conversations//items"),
+        ("GET", "/openai/v1"),
+    ],
+)
+def test_no_object_is_meant(method, target):
+    assert find(method, target) is None
 
 
 @pytest.mark.parametrize(

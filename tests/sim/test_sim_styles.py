@@ -9,7 +9,9 @@ from lb.sim.answer import DONE, Desk, Event, Ids
 from lb.sim.chat import chat
 from lb.sim.errors import Spot
 from lb.sim.instream import broken, half
-from lb.sim.responses import Kept, respond
+from lb.sim.objects.context import gather
+from lb.sim.objects.resource import Resource
+from lb.sim.responses import respond
 from lb.sim.style import Style
 
 
@@ -37,6 +39,11 @@ def read(stream: bytes) -> list[bytes]:
             events.append(b"\n".join(data))
             data = []
     return events
+
+
+def responded() -> tuple[Event, ...]:
+    resource = Resource(1 << 20)
+    return respond(gather({"model": "chat", "input": "hi", "stream": True}, resource), DESK, resource).events
 
 
 def streamed(**more: object) -> tuple[Event, ...]:
@@ -88,7 +95,7 @@ def test_usage_can_be_missing_or_null():
 
 
 def test_usage_can_be_missing_from_a_response():
-    events = respond({"model": "chat", "input": "hi", "stream": True}, DESK, Kept()).events
+    events = responded()
     done = read(b"".join(rendered(Style(("no-usage",)), events)))[-1]
     assert "usage" not in orjson.loads(done)["response"]
 
@@ -105,7 +112,7 @@ def test_a_chat_stream_has_azures_order():
 
 
 def test_half_of_a_stream_has_content_but_no_end():
-    for events in (streamed(), streamed(max_tokens=1), respond({"input": "hi", "stream": True}, DESK, Kept()).events):
+    for events in (streamed(), streamed(max_tokens=1), responded()):
         part = half(events)
         assert any(event.tokens for event in part)
         assert len(part) < len(events) - 1
@@ -117,14 +124,14 @@ def test_a_throttled_chat_stream_is_one_error_event():
 
 
 def test_a_throttled_response_stream_says_error_by_name():
-    events = respond({"input": "hi", "stream": True}, DESK, Kept()).events
+    events = responded()
     (event,) = broken("stream-throttle", SPOT, events, typed=True)
     assert event.name == "error"
     assert orjson.loads(event.data)["error"]["code"] == "rate_limit_exceeded"
 
 
 def test_a_late_throttled_response_was_created_and_then_failed():
-    events = respond({"input": "hi", "stream": True}, DESK, Kept()).events
+    events = responded()
     late = broken("stream-throttle-late", SPOT, events, typed=True)
     assert [event.name for event in late] == ["response.created", "response.in_progress", "error", "response.failed"]
     assert [orjson.loads(event.data)["sequence_number"] for event in late] == [0, 1, 2, 3]
