@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import aiohttp
+import openai
 import pytest
+from sdk import clients
 from sim_asks import TODAY, VirtualClock
 
 from lb.sim import Settings, Simulator
@@ -32,3 +34,15 @@ async def start(clock: VirtualClock) -> AsyncIterator[Start]:
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession(auto_decompress=False) as session:
         yield session
+
+
+@pytest.fixture
+async def two(start) -> list[Simulator]:
+    return [await start(name="openai1"), await start(name="openai2")]
+
+
+@pytest.fixture(params=["azure", "v1"])
+async def pair(request, two) -> AsyncIterator[list[openai.AsyncOpenAI]]:
+    """A client of each of two resources."""
+    async with clients(two, request.param) as made:
+        yield made

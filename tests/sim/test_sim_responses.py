@@ -1,26 +1,10 @@
 """Stored responses and conversations: what belongs to one resource and what the official SDK makes of it."""
 
-from collections.abc import AsyncIterator
-
 import openai
 import pytest
 from sdk import clients
 
-from lb.sim import Simulator
-
 SEALED = {"store": False, "include": ["reasoning.encrypted_content"], "reasoning": {"effort": "low"}}
-
-
-@pytest.fixture
-async def two(start) -> list[Simulator]:
-    return [await start(name="openai1"), await start(name="openai2")]
-
-
-@pytest.fixture(params=["azure", "v1"])
-async def pair(request, two) -> AsyncIterator[list[openai.AsyncOpenAI]]:
-    """A client of each of two resources."""
-    async with clients(two, request.param) as made:
-        yield made
 
 
 async def test_a_chain_reads_all_that_was_said_before(pair):

@@ -22,6 +22,8 @@ class Resource:
         self.responses = self.shelf(missing.RESPONSE)
         self.items = self.shelf(missing.ITEM)
         self.conversations = self.shelf(missing.CONVERSATION)
+        self.files = self.shelf(missing.FILE)
+        self.batches = self.shelf(missing.BATCH)
 
     def shelf(self, words: Missing) -> Shelf:
         """One more shelf, for objects that belong to the resource or to another object."""

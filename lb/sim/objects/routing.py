@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote
 
-from lb.sim.objects import conversations, responses
+from lb.sim.objects import batches, conversations, files, responses
 from lb.sim.objects.ask import Way, Ways
 
-WAYS: Ways = responses.WAYS | conversations.WAYS
+FAMILIES = (responses, conversations, files, batches)
+WAYS: Ways = {key: way for family in FAMILIES for key, way in family.WAYS.items()}
 
 
 @dataclass(frozen=True, slots=True)

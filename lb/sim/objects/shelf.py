@@ -109,14 +109,23 @@ class Shelf:
         return len(self._kept)
 
     def page(
-        self, query: Mapping[str, str], fits: Callable[[Body], bool] | None = None, longest: int = LONGEST_PAGE
+        self,
+        query: Mapping[str, str],
+        fits: Callable[[Body], bool] | None = None,
+        usual: int = PAGE,
+        longest: int = LONGEST_PAGE,
     ) -> Body:
-        """A page of the list, newest first unless `order=asc`; `after` and `before` are ids. Raises Refused."""
+        """A page of the list, newest first unless `order=asc`; `after` and `before` are ids. Raises Refused.
+
+        It is `usual` long where the query does not name a `limit`, and at most `longest`.
+        """
         bodies = [kept.body for kept in self._kept.values()]
-        return page(bodies if fits is None else list(filter(fits, bodies)), query, self._missing, longest)
+        return page(bodies if fits is None else list(filter(fits, bodies)), query, self._missing, usual, longest)
 
 
-def page(bodies: list[Body], query: Mapping[str, str], missing: Missing, longest: int = LONGEST_PAGE) -> Body:
+def page(
+    bodies: list[Body], query: Mapping[str, str], missing: Missing, usual: int = PAGE, longest: int = LONGEST_PAGE
+) -> Body:
     """A page of objects that are given oldest first."""
     listed = bodies if query.get("order") == "asc" else bodies[::-1]
     after, before = query.get("after"), query.get("before")
@@ -126,7 +135,7 @@ def page(bodies: list[Body], query: Mapping[str, str], missing: Missing, longest
             raise missing(cursor)
     rest = listed[ids.index(after) + 1 if after else 0 : ids.index(before) if before else None]
     said = query.get("limit", "")[:6]
-    limit = max(1, min(int(said) if said.isdecimal() else PAGE, longest))
+    limit = max(1, min(int(said) if said.isdecimal() else usual, longest))
     shown = rest[:limit]
     first, last = (shown[0]["id"], shown[-1]["id"]) if shown else (None, None)
     return {"object": "list", "data": shown, "first_id": first, "last_id": last, "has_more": len(rest) > limit}
