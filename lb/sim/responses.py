@@ -7,6 +7,7 @@ import orjson
 
 from lb.sim.answer import Answer, Desk, Event, Ids, Speech, compose
 from lb.sim.ledger import Usage
+from lb.sim.objects import tools
 from lb.sim.objects.context import Context, Inner
 from lb.sim.objects.missing import wrong
 from lb.sim.objects.resource import Resource
@@ -44,7 +45,10 @@ def respond(context: Context, desk: Desk, resource: Resource) -> Answer:
     """Answer with a response, and keep it unless the request says `store: false`. Raises Refused."""
     body = context.body
     speech = compose(context.prompt, desk)
-    output = [*_thoughts(body, desk, resource, speech), _item(speech, resource.ids)]
+    used = list(tools.use(body, context.prompt, resource, desk.now))
+    cited = [annotation for _, annotations in used for annotation in annotations]
+    calls = [call for call, _ in used]
+    output = [*_thoughts(body, desk, resource, speech), *calls, _item(speech, resource.ids, cited)]
     early = _response(body, desk, resource.ids("resp_")) | _talk(context)
     response = early | {
         "status": "incomplete" if speech.cut else "completed",
@@ -109,11 +113,11 @@ def _thoughts(body: Mapping[str, Any], desk: Desk, resource: Resource, speech: S
     return [item]
 
 
-def _item(speech: Speech, ids: Ids) -> Body:
+def _item(speech: Speech, ids: Ids, cited: list[Body]) -> Body:
     if speech.tool is not None:
         call = {"type": "function_call", "id": ids("fc_"), "call_id": ids("call_"), "name": speech.tool}
         return {**call, "arguments": speech.text, "status": "completed"}
-    part = {"type": "output_text", "annotations": [], "logprobs": [], "text": speech.text}
+    part = {"type": "output_text", "annotations": cited, "logprobs": [], "text": speech.text}
     status = "incomplete" if speech.cut else "completed"
     return {"id": ids("msg_"), "type": "message", "role": "assistant", "status": status, "content": [part]}
 
@@ -155,9 +159,12 @@ def _spoken(event: _Numbered, item: Body, index: int, speech: Speech) -> Iterato
     else:
         place["content_index"] = 0
         whole = item["content"][0]
-        yield event("response.content_part.added", **place, part={**whole, "text": ""})
+        yield event("response.content_part.added", **place, part={**whole, "text": "", "annotations": []})
         for part in speech.parts:
             yield event("response.output_text.delta", 1, **place, delta=part, logprobs=[])
+        for number, cited in enumerate(whole["annotations"]):
+            told = {"annotation_index": number, "annotation": cited}
+            yield event("response.output_text.annotation.added", **place, **told)
         yield event("response.output_text.done", **place, text=speech.text, logprobs=[])
         yield event("response.content_part.done", **place, part=whole)
     yield event("response.output_item.done", output_index=index, item=item)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lb.sim.objects import missing
+from lb.sim.objects import missing, tools
 from lb.sim.objects.missing import wrong
 from lb.sim.objects.resource import Resource
 from lb.sim.objects.shelf import Body, Kept
@@ -46,6 +46,7 @@ def gather(body: Mapping[str, Any], resource: Resource, api_version: str = "") -
     if previous and talk:
         raise wrong(NOT_BOTH, "previous_response_id", "mutually_exclusive_parameters")
     conversation = resource.conversations.find(talk.get("id") if isinstance(talk, dict) else talk) if talk else None
+    tools.check(body.get("tools"), resource)
     items = [_item(one, resource, api_version) for one in _given(body.get("input"))]
     earlier = list(_earlier(previous, resource))
     if conversation is not None:
@@ -86,6 +87,9 @@ def _item(said: Any, resource: Resource, api_version: str) -> Body:
     item = {**said, "type": kind, "id": said.get("id") or resource.ids(PREFIXES.get(kind, "item_"))}
     if kind == "message":
         item = {**item, "status": "completed", "content": parts(said.get("content"), said.get("role"))}
+        for part in item["content"] or ():
+            if part.get("file_id") and not resource.files.has(part["file_id"]):
+                raise missing.FOREIGN_FILE(part["file_id"])
     return item
 
 

@@ -24,6 +24,8 @@ class Resource:
         self.conversations = self.shelf(missing.CONVERSATION)
         self.files = self.shelf(missing.FILE)
         self.batches = self.shelf(missing.BATCH)
+        self.vector_stores = self.shelf(missing.VECTOR_STORE)
+        self.containers = self.shelf(missing.CONTAINER)
 
     def shelf(self, words: Missing) -> Shelf:
         """One more shelf, for objects that belong to the resource or to another object."""

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote
 
-from lb.sim.objects import batches, conversations, files, responses
+from lb.sim.objects import batches, containers, conversations, files, responses, vector_stores
 from lb.sim.objects.ask import Way, Ways
 
-FAMILIES = (responses, conversations, files, batches)
+FAMILIES = (responses, conversations, files, batches, vector_stores, containers)
 WAYS: Ways = {key: way for family in FAMILIES for key, way in family.WAYS.items()}
 
 
