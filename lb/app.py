@@ -358,4 +358,9 @@ def _transport_settings(config: Config) -> tuple[object, ...]:
 
 
 def _limits(config: Config) -> Limits:
-    return Limits(replay_max=config.limits.replay_max_bytes, kept_max=config.limits.replay_total_bytes)
+    limits = config.limits
+    return Limits(
+        replay_max=limits.replay_max_bytes,
+        kept_max=limits.replay_total_bytes,
+        keepalive_seconds=limits.sse_keepalive_seconds,
+    )

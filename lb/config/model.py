@@ -151,6 +151,7 @@ class LimitsSection(Section):
     drain_seconds: Annotated[float, BeforeValidator(values.number(0, 3600))] = 25.0
     max_wait_seconds: Annotated[float, BeforeValidator(values.number(0, 3600))] = 0.0
     max_waiting: Annotated[int, BeforeValidator(values.whole(1, 1_000_000))] = 1000
+    sse_keepalive_seconds: Annotated[float, BeforeValidator(values.number(0, 3600))] = 0.0
 
 
 class RedisSection(Section):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from lb.exchange import Client, Request
 from lb.refusal import Head, Refusal
+from lb.wire.beats import Beats
 from lb.wire.intake import Budget
 from lb.wire.request import RequestIds
 
@@ -61,6 +62,8 @@ class Limits:
     """Bytes of one body that are kept for replay."""
     kept_max: int = 512 * 1024 * 1024
     """Bytes of all bodies together."""
+    keepalive_seconds: float = 0
+    """After which a silent stream of events gets a comment; 0 is never."""
 
 
 class Hub:
@@ -78,7 +81,20 @@ class Hub:
         """Connections end with the request that they serve."""
         self.now = 0.0
         """The event loop's time as of the last sweep: exact enough for limits of seconds, and free to read."""
+        self.beats: Beats | None = None
         self.fronts: set[Front] = set()
         self.deserted = asyncio.Event()
         """No connection is open."""
         self.deserted.set()
+        self.heed(limits)
+
+    def heed(self, limits: Limits) -> None:
+        """These hold from now on."""
+        self.limits = limits
+        self.budget.limit = limits.kept_max
+        if not limits.keepalive_seconds:
+            self.beats = None
+        elif self.beats is None:
+            self.beats = Beats(limits.keepalive_seconds, self.now)
+        else:
+            self.beats.seconds = limits.keepalive_seconds

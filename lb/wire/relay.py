@@ -5,6 +5,7 @@ import socket
 import struct
 
 from lb.exchange import BackendFailed, ClientGone, Ended, Headers, Reply, Tap
+from lb.wire.beats import Beats
 from lb.wire.headers import filtered_head, own_head, phrase, reply_head
 
 _BODILESS = frozenset((204, 304))  # RFC 9110 section 6.4.1
@@ -23,7 +24,7 @@ class WaitingClient:
     """
 
     __slots__ = ("_chunked", "_delimited", "_headless", "_modern", "_reply", "_transport", "_unwatched",
-                 "_whole", "begun", "ended", "gone", "keep", "over", "tap")  # fmt: skip
+                 "_whole", "beats", "begun", "ended", "gone", "keep", "over", "tap")  # fmt: skip
 
     def __init__(self, transport: asyncio.WriteTransport, method: str, modern: bool, keep: bool) -> None:
         self._transport = transport
@@ -35,6 +36,8 @@ class WaitingClient:
         self._whole: list[bytes] | None = None
         self._unwatched: list[bytes] = []
         self.tap: Tap | None = None
+        self.beats: Beats | None = None
+        """Keeps silent streams alive, where that is asked for."""
         self.keep = keep
         self.gone = False
         self.ended: Ended | None = None
@@ -66,6 +69,8 @@ class WaitingClient:
         else:
             self._reply = reply
             self._write(head)
+        beat = None if self.beats is None else self.beats.begin(self, reply, self.tap)
+        self.tap = beat or self.tap
         try:
             await reply.relay(self)
         except BackendFailed:
@@ -73,6 +78,8 @@ class WaitingClient:
             raise
         finally:
             self._reply = None
+            if beat is not None:
+                beat.end()
         self._finish()
 
     def data(self, chunk: bytes) -> None:
@@ -93,6 +100,11 @@ class WaitingClient:
             self._write(b"\r\n")
         if self.tap is not None:
             self.tap.data(chunk)
+
+    def interject(self, piece: bytes) -> None:
+        """Send a piece that no backend sent, unless the client is behind with its reading."""
+        if not (self.over or self.gone or self._transport.get_write_buffer_size()):
+            self._write(b"%x\r\n%b\r\n" % (len(piece), piece) if self._chunked else piece)
 
     def pause(self) -> None:
         """The client reads slower than the backend writes."""

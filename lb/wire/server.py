@@ -48,8 +48,7 @@ class Server:
 
     @limits.setter
     def limits(self, limits: Limits) -> None:
-        self._hub.limits = limits
-        self._hub.budget.limit = limits.kept_max
+        self._hub.heed(limits)
 
     async def start(
         self,
@@ -127,6 +126,9 @@ class Server:
             front.overdue()
         limits = self._hub.limits
         shortest = min(limits.head_seconds, limits.body_seconds, limits.idle_seconds, limits.stall_seconds)
+        if self._hub.beats is not None:
+            self._hub.beats.look(now)
+            shortest = min(shortest, limits.keepalive_seconds)
         self._timer = loop.call_later(min(_SWEEP_SECONDS, shortest / 10, limits.linger_seconds / 2), self._sweep)
 
 

@@ -82,6 +82,7 @@ class Serving(Line):
         # A reply that overtakes the request's body is the last one, and says so.
         keep = self._may_keep(head) and (self._intake is None or self._intake.complete)
         self._client = WaitingClient(self.transport, head.method, head.modern, keep)
+        self._client.beats = self.hub.beats
         if head.modern:  # RFC 9110 section 15.2: an older client knows no interim replies
             request.interim = self._client.hint
         request.forgotten = self._forgotten
