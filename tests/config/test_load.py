@@ -47,6 +47,7 @@ def test_the_defaults_are_the_contracts() -> None:
         "drain_seconds": 25,
         "max_wait_seconds": 0,
         "max_waiting": 1000,
+        "sse_keepalive_seconds": 0,
     }
     assert (config.listen.host, config.listen.port) == ("0.0.0.0", 8080)  # noqa: S104 - the contract's default
     assert (config.admin.host, config.admin.port) == ("127.0.0.1", 8081)
