@@ -26,6 +26,8 @@ class Resource:
         self.batches = self.shelf(missing.BATCH)
         self.vector_stores = self.shelf(missing.VECTOR_STORE)
         self.containers = self.shelf(missing.CONTAINER)
+        self.assistants = self.shelf(missing.ASSISTANT)
+        self.threads = self.shelf(missing.THREAD)
 
     def shelf(self, words: Missing) -> Shelf:
         """One more shelf, for objects that belong to the resource or to another object."""

@@ -3,10 +3,20 @@
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote
 
-from lb.sim.objects import batches, containers, conversations, files, responses, vector_stores
+from lb.sim.objects import (
+    assistants,
+    batches,
+    containers,
+    conversations,
+    files,
+    responses,
+    runs,
+    threads,
+    vector_stores,
+)
 from lb.sim.objects.ask import Way, Ways
 
-FAMILIES = (responses, conversations, files, batches, vector_stores, containers)
+FAMILIES = (responses, conversations, files, batches, vector_stores, containers, assistants, threads, runs)
 WAYS: Ways = {key: way for family in FAMILIES for key, way in family.WAYS.items()}
 
 
