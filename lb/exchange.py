@@ -125,12 +125,14 @@ class Reply(Protocol):
 
     status: int
     reason: bytes
-    headers: Headers
-    """All fields as received, hop-by-hop ones included."""
     raw: bytes
-    """The head as received, from its status line to its blank line, where it is one of HTTP/1.1; else empty."""
+    """The head as received, from its status line to its blank line, where all of it may go on; else empty."""
     length: int | None
     """Body length in bytes where the head tells it (0 for HEAD, 204 and 304), else None."""
+
+    @property
+    def headers(self) -> Headers:
+        """All fields as received, hop-by-hop ones included."""
 
     def get(self, name: bytes) -> bytes | None:
         """First value of a field by its lower-case name."""

@@ -6,6 +6,7 @@ import asyncio
 from typing import Final, Protocol
 
 from lb.exchange import ClientGone, Headers, Receiver
+from lb.wire.plain_head import field_of, fields_of
 
 HOLD_LIMIT: Final = 256 * 1024
 """Bytes that are kept for somebody who has not asked for them yet; then the backend has to wait."""
@@ -31,16 +32,18 @@ class BackendReply:
     by `finish` or `fail`. From then on the reply no longer knows the connection, which may serve another request.
     """
 
-    __slots__ = ("_failure", "_held", "_held_bytes", "_overfull", "_paused", "_seen", "_source", "_waiter", "ended",
-                 "headers", "length", "raw", "reason", "status")  # fmt: skip
+    __slots__ = ("_failure", "_headers", "_held", "_held_bytes", "_lowered", "_overfull", "_paused", "_seen", "_source",
+                 "_waiter", "ended", "length", "raw", "reason", "status")  # fmt: skip
 
     def __init__(
         self, source: Source, status: int, reason: bytes, headers: Headers, length: int | None, raw: bytes = b""
     ) -> None:
+        """`raw` is a plain head (see `plain_head`), and then `headers` are read from it when they are asked for."""
         self.raw = raw
         self.status = status
         self.reason = reason
-        self.headers = headers
+        self._headers = headers
+        self._lowered = b""
         self.length = length
         self.ended = False
         self._source: Source | None = source
@@ -52,9 +55,18 @@ class BackendReply:
         self._waiter: asyncio.Future[None] | None = None
         self._failure: Exception | None = None
 
+    @property
+    def headers(self) -> Headers:
+        if self.raw and not self._headers:
+            self._headers = fields_of(self.raw)
+        return self._headers
+
     def get(self, name: bytes) -> bytes | None:
+        if self.raw:
+            self._lowered = self._lowered or self.raw.lower()
+            return field_of(self.raw, self._lowered, name)
         size = len(name)
-        for field, value in self.headers:
+        for field, value in self._headers:
             if len(field) == size and field.lower() == name:
                 return value.strip(b" \t")
         return None

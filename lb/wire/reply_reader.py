@@ -10,6 +10,7 @@ from typing import Final
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from lb.exchange import Headers
+from lb.wire.plain_head import plain_head
 from lb.wire.reply_rules import CONTROLS, VERSIONS, ends_exactly, framing, hopeless
 
 HEAD_LIMIT: Final = 64 * 1024
@@ -38,7 +39,7 @@ class ReplyReader:
         """0 until the final head is there."""
         self.reason = b""
         self.raw = b""
-        """The final head as it came, if it is of HTTP/1.1."""
+        """The final head as it came, if it is plain: `headers` are then not told apart."""
         self.headers: list[tuple[bytes, bytes]] = []
         self.length: int | None = None
         self.persistent = False
@@ -116,6 +117,12 @@ class ReplyReader:
         if self._partial:
             data = self._partial + data
             self._partial = b""
+        plain = plain_head(data)
+        if plain is not None and self._size + plain.end <= HEAD_LIMIT:
+            self.status, self.reason, self.length, self._size = plain.status, plain.reason, plain.length, plain.end
+            self.raw = data[: plain.end]
+            self.persistent = True
+            return self._begin_body(data[plain.end :])
         while not self.done:
             end = data.find(b"\r\n\r\n") + 4
             if end == 3:
@@ -129,7 +136,6 @@ class ReplyReader:
             self._parse(head)
             data = data[end:]
             if self.status:
-                self.raw = b"" if self._old else head
                 return self._begin_body(data)
         return b""
 
