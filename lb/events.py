@@ -22,6 +22,8 @@ class Outcome(Enum):
     DRAINED = "drained"  # by us: it was still under way when the time to drain was up
     CRASHED = "crashed"  # our bug
 
+    __hash__ = object.__hash__  # Enum's own is written in Python, and every request is counted by its outcome
+
 
 @dataclass(slots=True)
 class Attempted:

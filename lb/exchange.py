@@ -147,6 +147,9 @@ class Reply(Protocol):
         Raises `BackendFailed` when the backend cuts it.
         """
 
+    def whole(self) -> bytes | None:
+        """The whole body where it has arrived and nobody has taken it, else None; it is then taken."""
+
     async def relay(self, receiver: Receiver) -> None:
         """Hand over what is held, then every piece as it arrives, and return at the end of the body.
 
@@ -198,11 +201,11 @@ class Client(Protocol):
     ended: "Ended | None"
     """Why we ended it, where it is `gone` because we did."""
 
-    def answer(self, status: int, headers: Headers, body: bytes) -> None:
-        """Send a reply of our own, framed by its length."""
+    def answer(self, status: int, headers: Headers, body: bytes, extra: bytes = b"") -> None:
+        """Send a reply of our own, framed by its length; `extra` are header fields as they stand on the wire."""
 
-    async def relay(self, reply: Reply, extra: Headers) -> None:
-        """Send the reply's head with `extra` fields, then its body to the end.
+    async def relay(self, reply: Reply, extra: bytes) -> None:
+        """Send the reply's head with the `extra` fields, as they stand on the wire, then its body to the end.
 
         Raises `BackendFailed` when the backend cuts it; the connection to the client is then already cut, too, without
         a clean end. Raises `ClientGone`.

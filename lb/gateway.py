@@ -134,7 +134,8 @@ class Gateway:
             )
         if not pool.serving(found.deployment):
             return not_served(found.deployment, pool.served())
-        request.body = read_along(body, found.place, request.content_type, pool.backends)
+        if not whole:
+            request.body = read_along(body, found.place, request.content_type, pool.backends)
         return found
 
     def _tell(self, told: Finished, answering: Answering) -> None:
@@ -142,20 +143,20 @@ class Gateway:
         if answering.answered_by is not None:
             told.backend = answering.answered_by.name
 
-    def _explanation(self, request: Request, told: Finished) -> tuple[tuple[bytes, bytes], ...]:
-        """Which backend answered, after how many attempts."""
+    def _explanation(self, request: Request, told: Finished) -> bytes:
+        """Which backend answered, after how many attempts: header fields as they stand on the wire."""
         if not self.explain:
-            return ()
-        explanation = (
-            (b"x-lb-attempts", b"%d" % told.attempts),
-            (b"x-lb-request-id", request.id.encode("ascii", "replace")),
-        )
-        return explanation if told.backend is None else ((b"x-lb-backend", told.backend.encode()), *explanation)
+            return b""
+        request_id = request.id.encode("ascii", "replace")
+        if told.backend is None:
+            return b"x-lb-attempts: %d\r\nx-lb-request-id: %b\r\n" % (told.attempts, request_id)
+        fields = told.backend.encode(), told.attempts, request_id
+        return b"x-lb-backend: %b\r\nx-lb-attempts: %d\r\nx-lb-request-id: %b\r\n" % fields
 
     def _refuse(self, request: Request, client: Client, told: Finished, refusal: Refusal) -> None:
         told.status, told.detail = refusal.status, refusal.message
-        headers = ((b"content-type", b"application/json"), *refusal.headers, *self._explanation(request, told))
-        client.answer(refusal.status, headers, refusal.body)
+        headers = ((b"content-type", b"application/json"), *refusal.headers)
+        client.answer(refusal.status, headers, refusal.body, self._explanation(request, told))
 
 
 def _bad(problem: Unroutable) -> Refusal:

@@ -149,12 +149,10 @@ class Health:
 
     def admits(self, now: float) -> bool:
         """May a request go here now?"""
-        return (
-            now >= self.cooling_until
-            and (not self.returning or not self.is_tried(now))
-            and self.breaker.admits(now)
-            and self.site.breaker.admits(now)
-        )
+        if now < self.cooling_until or (self.returning and self.is_tried(now)):
+            return False
+        cell, site = self.breaker, self.site.breaker
+        return (not cell.seconds or cell.admits(now)) and (not site.seconds or site.admits(now))
 
     def awaits_trial(self, now: float) -> bool:
         """Is it held back only until one of its running trials tells? An ejection does not matter: who tries it then

@@ -121,12 +121,14 @@ class Pool:
     def _candidates(self, now: float, deployment: str | None, tried: set[str]) -> list[Health]:
         """Everybody of the lowest priority number that is available."""
         candidates: list[Health] = []
+        priority = 0
         for health in self._table.lane(deployment):
             backend = health.site.backend
-            if candidates and backend.priority > candidates[0].site.backend.priority:
+            if candidates and backend.priority > priority:
                 break
-            if health.admits(now) and backend.name not in tried:
+            if backend.name not in tried and health.admits(now):
                 candidates.append(health)
+                priority = backend.priority
         return candidates
 
     def _at_risk(self, now: float, deployment: str | None, tried: set[str]) -> Health | None:

@@ -23,8 +23,8 @@ class WaitingClient:
     `keep` tells whether the connection may live on after it.
     """
 
-    __slots__ = ("_chunked", "_delimited", "_headless", "_modern", "_reply", "_transport", "_unwatched",
-                 "_whole", "beats", "begun", "ended", "gone", "keep", "over", "tap")  # fmt: skip
+    __slots__ = ("_chunked", "_delimited", "_headless", "_modern", "_reply", "_transport", "beats", "begun", "ended",
+                 "gone", "keep", "over", "tap")  # fmt: skip
 
     def __init__(self, transport: asyncio.WriteTransport, method: str, modern: bool, keep: bool) -> None:
         self._transport = transport
@@ -33,8 +33,6 @@ class WaitingClient:
         self._reply: Reply | None = None
         self._chunked = False
         self._delimited = False
-        self._whole: list[bytes] | None = None
-        self._unwatched: list[bytes] = []
         self.tap: Tap | None = None
         self.beats: Beats | None = None
         """Keeps silent streams alive, where that is asked for."""
@@ -44,12 +42,12 @@ class WaitingClient:
         self.begun = False
         self.over = False
 
-    def answer(self, status: int, headers: Headers, body: bytes) -> None:
+    def answer(self, status: int, headers: Headers, body: bytes, extra: bytes = b"") -> None:
         """Send a reply of our own, framed by its length."""
         if self.gone or self.begun:
             return
         self.begun = self.over = True
-        head = own_head(status, headers, len(body), self._connection())
+        head = own_head(status, headers, len(body), extra + self._connection())
         self._write(head if self._headless else head + body)
 
     def hint(self, status: int, headers: Headers) -> None:
@@ -58,17 +56,18 @@ class WaitingClient:
         if status != _CONTINUE and not (self.begun or self.gone):
             self._write(filtered_head(status, phrase(status), headers, False, b"\r\n"))
 
-    async def relay(self, reply: Reply, extra: Headers) -> None:
-        """Send the reply's head with `extra` fields, then its body as it arrives, to its end."""
+    async def relay(self, reply: Reply, extra: bytes) -> None:
+        """Send the reply's head with the `extra` fields, then its body as it arrives, to its end."""
         if self.gone:
             raise ClientGone
         self.begun = True
         head = self._head(reply, extra)
-        if reply.ended:
-            self._whole = [head]
-        else:
-            self._reply = reply
-            self._write(head)
+        body = reply.whole()
+        if body is not None:
+            self._send_whole(head, body)
+            return
+        self._reply = reply
+        self._write(head)
         beat = None if self.beats is None else self.beats.begin(self, reply, self.tap)
         self.tap = beat or self.tap
         try:
@@ -80,16 +79,26 @@ class WaitingClient:
             self._reply = None
             if beat is not None:
                 beat.end()
-        self._finish()
+        self.over = True
+        if self._chunked:
+            self._write(b"0\r\n\r\n")
+
+    def _send_whole(self, head: bytes, body: bytes) -> None:
+        """All that there is, by one write."""
+        self.over = True
+        if not self._chunked:
+            self._write(head + body)
+        elif body:
+            self._write(b"%b%x\r\n%b\r\n0\r\n\r\n" % (head, len(body), body))
+        else:
+            self._write(head + b"0\r\n\r\n")
+        if self.tap is not None and body:
+            self.tap.data(body)
 
     def data(self, chunk: bytes) -> None:
         """A piece of the body came: one write."""
         if not chunk:
             return  # it would read as the last chunk
-        if self._whole is not None:
-            self._whole.append(b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._chunked else chunk)
-            self._unwatched.append(chunk)
-            return
         if not self._chunked:
             self._write(chunk)
         elif len(chunk) <= _COPY_MAX:
@@ -142,13 +151,15 @@ class WaitingClient:
             # client has gone is told in the next one.
             self.keep = False
 
-    def _head(self, reply: Reply, extra: Headers) -> bytes:
+    def _head(self, reply: Reply, extra: bytes) -> bytes:
         status = reply.status
         framing = b""
         if self._headless or status in _BODILESS:
             sized = status != 204  # RFC 9110 section 8.6
         elif reply.length is not None:
             sized = True
+            if self.keep and self._modern:  # as nearly always
+                return reply_head(reply, True, extra + b"\r\n")
         else:
             sized = False
             if self._modern:
@@ -157,23 +168,10 @@ class WaitingClient:
             else:
                 self._delimited = True
                 self.keep = False
-        added = b"".join([b"%b: %b\r\n" % pair for pair in extra])
-        tail = b"%b%b%b\r\n" % (added, framing, self._connection())
+        tail = b"%b%b%b\r\n" % (extra, framing, self._connection())
         return reply_head(reply, sized, tail)
 
     def _connection(self) -> bytes:
         if not self.keep:
             return b"Connection: close\r\n"
         return b"" if self._modern else b"Connection: keep-alive\r\n"
-
-    def _finish(self) -> None:
-        self.over = True
-        if self._whole is not None:
-            if self._chunked:
-                self._whole.append(b"0\r\n\r\n")
-            self._write(b"".join(self._whole))
-            self._whole = None
-            if self.tap is not None:
-                self.tap.data(b"".join(self._unwatched))
-        elif self._chunked:
-            self._write(b"0\r\n\r\n")

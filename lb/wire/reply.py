@@ -82,6 +82,12 @@ class BackendReply:
             self._relieve()
             await self._wait()
 
+    def whole(self) -> bytes | None:
+        if not self.ended:
+            return None
+        held, self._held = self._held, []
+        return held[0] if len(held) == 1 else b"".join(held)
+
     async def relay(self, receiver: Receiver) -> None:
         held = self._held
         if held:

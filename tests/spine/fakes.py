@@ -71,6 +71,9 @@ class FakeReply:
         self._held.append(piece)
         return piece
 
+    def whole(self) -> bytes | None:
+        return None
+
     async def relay(self, receiver: Receiver) -> None:
         for piece in self._held:
             receiver.data(piece)
@@ -145,13 +148,13 @@ class FakeClient:
         if self.tap is not None:
             self.tap.data(chunk)
 
-    def answer(self, status: int, headers: Headers, body: bytes) -> None:
+    def answer(self, status: int, headers: Headers, body: bytes, extra: bytes = b"") -> None:
         assert self.status is None, "answered twice"
-        self.status, self.headers, self.body = status, dict(headers), body
+        self.status, self.headers, self.body = status, {**dict(headers), **_fields(extra)}, body
 
-    async def relay(self, reply: Reply, extra: Headers) -> None:
+    async def relay(self, reply: Reply, extra: bytes) -> None:
         assert self.status is None, "answered twice"
-        self.status, self.headers = reply.status, {**dict(reply.headers), **dict(extra)}
+        self.status, self.headers = reply.status, {**dict(reply.headers), **_fields(extra)}
         if self.leaves_after is not None:
             raise ClientGone
         try:
@@ -159,6 +162,10 @@ class FakeClient:
         except BackendFailed:
             self.cut = True
             raise
+
+
+def _fields(rendered: bytes) -> dict[bytes, bytes]:
+    return dict(line.split(b": ", 1) for line in rendered.split(b"\r\n") if line)
 
 
 class FakeStream:

@@ -52,6 +52,12 @@ class ScriptedReply:
     async def more(self) -> bytes:
         return b""
 
+    def whole(self) -> bytes | None:
+        if not self.ended or self._failure is not None:
+            return None
+        pieces, self._pieces = self._pieces, []
+        return b"".join(pieces)
+
     async def relay(self, receiver: Receiver) -> None:
         while True:
             while self._pieces:
@@ -87,7 +93,7 @@ async def whole(request: Request) -> bytes:
     return b"".join([piece async for piece in request.body])
 
 
-def relaying(reply: ScriptedReply, extra: Headers = ()) -> Serve:
+def relaying(reply: ScriptedReply, extra: bytes = b"") -> Serve:
     async def serve(request: Request, client: Client) -> None:
         await client.relay(reply, extra)
 

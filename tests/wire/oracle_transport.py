@@ -37,6 +37,9 @@ class OracleReply:
         self._held.append(piece)
         return piece
 
+    def whole(self) -> bytes | None:
+        return None
+
     async def relay(self, receiver: Receiver) -> None:
         held, self._held = b"".join(self._held), []
         if held:

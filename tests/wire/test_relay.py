@@ -39,7 +39,7 @@ async def test_the_replys_fields_pass_in_order_and_spelling_less_hop_by_hop(door
     reply = ScriptedReply(b"x", headers=headers)
     reply.reason = b"Very Well"
     reply.status = 299
-    door.gateway.serve = relaying(reply, ((b"x-lb-backend", b"B1"),))
+    door.gateway.serve = relaying(reply, b"x-lb-backend: B1\r\n")
     client = await door.connect()
     answer = await client.ask(MODERN)
     assert answer.head == (
