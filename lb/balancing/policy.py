@@ -35,8 +35,7 @@ def take_turn(candidates: Sequence[Health], chosen: Health) -> None:
     """
     total = sum([health.site.backend.weight for health in candidates])
     for health in candidates:
-        credit = health.credit + health.site.backend.weight
-        health.credit = credit if credit < total else total
+        health.credit = min(health.credit + health.site.backend.weight, total)
     chosen.credit = max(chosen.credit - total, -total)
 
 

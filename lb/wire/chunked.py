@@ -8,8 +8,13 @@ from lb.wire.malformed import malformed
 
 _LINE_MAX = 1024
 _TRAILERS_MAX = 8 * 1024
-_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t -~\x80-\xff]*)?")
-_TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*")
+_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+# Extensions as RFC 9112 section 7.1.1 has them, without the blanks that it allows and llhttp refuses.
+_SIZE = re.compile(
+    rb"([0-9A-Fa-f]{1,15})"
+    rb"(?:;" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb'|"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"))?)*'
+)
+_TRAILER = re.compile(_TOKEN + rb":[\t -~\x80-\xff]*")
 
 
 class ChunkedBody:

@@ -140,7 +140,7 @@ async def test_a_new_request_in_the_moment_of_draining_is_served_as_the_last_one
 
         async def serve(request: Request, client: Client) -> None:
             await go.wait()
-            await client.relay(ScriptedReply(b"x", length=1), ())
+            await client.relay(ScriptedReply(b"x", length=1), b"")
 
         await client.ask(GOOD)
         door.gateway.serve = serve

@@ -117,7 +117,7 @@ async def test_a_whole_reply_is_one_write(door: Door) -> None:
     client = await door.connect()
     await client.send(MODERN)
     assert await read_once(client) == (
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\na\r\naaaaaaaaaa\r\na\r\nbbbbbbbbbb\r\n0\r\n\r\n"
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n14\r\naaaaaaaaaabbbbbbbbbb\r\n0\r\n\r\n"
     )
 
 
@@ -204,7 +204,7 @@ async def test_a_bug_in_the_middle_of_a_reply_cuts_it(door: Door) -> None:
     async def serve(request: Request, client: Client) -> None:
         asyncio.get_running_loop().call_later(0.01, reply.fail)
         try:
-            await client.relay(reply, ())
+            await client.relay(reply, b"")
         finally:
             raise RuntimeError("ours")
 
@@ -223,7 +223,7 @@ async def test_a_client_that_has_left_takes_no_reply(door: Door) -> None:
         except asyncio.CancelledError:
             client.answer(200, (), b"")
             try:
-                await client.relay(ScriptedReply(), ())
+                await client.relay(ScriptedReply(), b"")
             except ClientGone as gone:
                 told.append(gone)
             raise
@@ -264,7 +264,7 @@ async def test_an_answer_for_a_connection_that_was_just_lost_is_no_bug(door: Doo
             if reply is None:
                 client.answer(200, (), b"x")
             else:
-                await client.relay(reply, ())
+                await client.relay(reply, b"")
 
         door.gateway.serve = serve
         door.gateway.settled.clear()

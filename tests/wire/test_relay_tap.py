@@ -47,7 +47,7 @@ async def relayed(reply: ScriptedReply) -> Written:
     written = Written()
     client = WaitingClient(written, "POST", True, True)
     client.tap = written
-    await client.relay(reply, ())
+    await client.relay(reply, b"")
     return written
 
 
@@ -78,7 +78,7 @@ async def test_what_came_before_a_cut_was_seen() -> None:
     client.tap = written
     reply.fail()
     with pytest.raises(BackendFailed):
-        await client.relay(reply, ())
+        await client.relay(reply, b"")
     assert written.tapped() == b"abc"
 
 
@@ -88,6 +88,6 @@ async def test_without_a_tap_nothing_differs_on_the_wire() -> None:
         written = Written()
         client = WaitingClient(written, "POST", True, True)
         client.tap = written if tap else None
-        await client.relay(ScriptedReply(b"abc", b"def"), ())
+        await client.relay(ScriptedReply(b"abc", b"def"), b"")
         seen.append([data for what, data in written.told if what == "written"])
     assert seen[0] == seen[1]
