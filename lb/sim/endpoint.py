@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import orjson
-
 from lb.sim import errors
 from lb.sim.answer import Answer, Desk, Ids
 from lb.sim.cache import PromptCache
@@ -18,11 +16,12 @@ from lb.sim.faults import Faults, Plan
 from lb.sim.ledger import Ledger
 from lb.sim.limits import Limiter
 from lb.sim.objects.ask import Ask
+from lb.sim.objects.completions import keep
 from lb.sim.objects.context import gather
-from lb.sim.objects.form import Form, read_form
 from lb.sim.objects.missing import Refused
 from lb.sim.objects.resource import Resource
 from lb.sim.objects.routing import Path, find
+from lb.sim.reading import read, read_json, tenant
 from lb.sim.records import Book, Counts
 from lb.sim.responses import respond
 from lb.sim.routes import OPERATION_NAMES, Call, route
@@ -74,7 +73,7 @@ class Endpoint:
             return Decision(spot, refusal=errors.not_found())
         if call.operation in ("models", "model"):
             return self._list(asked, call, spot)
-        body = _json(asked.body)
+        body = read_json(asked.body)
         return (
             Decision(spot, refusal=body) if isinstance(body, Refusal) else self._create(asked, call, body, now, today)
         )
@@ -117,12 +116,12 @@ class Endpoint:
     def _keep(self, asked: Asked, path: Path, now: float, today: float) -> Decision:
         """Serve a request for objects that the resource keeps."""
         spot = self._spot(path.operation, path)
-        read = _read(asked)
-        if isinstance(read, Refusal):
-            return Decision(spot, refusal=read)
-        body, form = read
+        both = read(asked)
+        if isinstance(both, Refusal):
+            return Decision(spot, refusal=both)
+        body, form = both
         streams = path.query.get("stream") == "true" or body.get("stream") is True
-        decision = Decision(spot, operation=path.operation, tenant=_tenant(asked.headers, body), streams=streams)
+        decision = Decision(spot, operation=path.operation, tenant=tenant(asked.headers, body), streams=streams)
         family = path.operation.partition(".")[0]
         if self._struck(decision, self._plan(asked, (self.settings.name, path.operation, family), streams)):
             return decision
@@ -151,7 +150,7 @@ class Endpoint:
             return Decision(self._spot("", call), refusal=refusal)
         spot = self._spot(OPERATION_NAMES[call.operation], call, deployment)
         streams = bool(body.get("stream")) and call.operation != "embeddings"
-        decision = Decision(spot, operation=call.operation, tenant=_tenant(asked.headers, body), streams=streams)
+        decision = Decision(spot, operation=call.operation, tenant=tenant(asked.headers, body), streams=streams)
         if self.settings.deployments and deployment not in self.settings.deployments:
             decision.refusal = errors.error("404")
             return decision
@@ -189,6 +188,10 @@ class Endpoint:
             case "responses":
                 context = gather(body, self.resource, decision.spot.api_version)
                 return respond(context, self._cached(decision, context.prompt, now, desk), self.resource)
+            case "chat" if body.get("store") and not body.get("stream"):
+                answer = chat(body, self._cached(decision, body, now, replace(desk, ids=self.resource.ids)))
+                keep(self.resource, body, answer.body or {})
+                return answer
             case "chat":
                 return chat(body, self._cached(decision, body, now, desk))
             case "completions":
@@ -209,27 +212,3 @@ class Endpoint:
 
     def _limiter_of(self, limit: Limit) -> Limiter:
         return Limiter(limit, self.settings.window_seconds, self.settings.refused_count)
-
-
-def _json(data: bytes) -> dict[str, Any] | Refusal:
-    try:
-        body = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return errors.invalid("We could not parse the JSON body of your request.")
-    return body if isinstance(body, dict) else errors.invalid("The body of your request must be a JSON object.")
-
-
-def _read(asked: Asked) -> tuple[dict[str, Any], Form] | Refusal:
-    """A body in either of the forms that objects come in; a form's fields count as the body's."""
-    content_type = asked.headers.get("Content-Type", "")
-    if content_type.lower().startswith("multipart/form-data"):
-        form = read_form(content_type, asked.body)
-        return dict(form.fields), form
-    body = _json(asked.body) if asked.body else {}
-    return body if isinstance(body, Refusal) else (body, Form())
-
-
-def _tenant(headers: Mapping[str, str], body: Mapping[str, Any]) -> str:
-    """Whose request it is, for the ledger: a field of its own, else what the body says of its user."""
-    said = headers.get("x-sim-tenant") or body.get("user") or body.get("safety_identifier")
-    return said if isinstance(said, str) else "-"

@@ -65,9 +65,9 @@ UPLOAD = Missing("No such Upload object: {}")
 PART = Missing("No such part: {}", 400, param="part_ids")
 EVAL = Missing("Eval with id '{}' not found.")
 EVAL_RUN = Missing("Eval run with id '{}' not found.")
-OUTPUT_ITEM = Missing("Output item with id '{}' not found.")
 FINE_TUNE = Missing("Could not find fine tune: {}", code="fine_tune_not_found", param="fine_tune_id")
 VIDEO = Missing("Video with id '{}' not found.")
+COMPLETION = Missing("Chat completion with id '{}' not found.")
 
 
 def wrong(message: str, param: str | None = None, code: str | None = None) -> Refused:

@@ -28,6 +28,11 @@ class Resource:
         self.containers = self.shelf(missing.CONTAINER)
         self.assistants = self.shelf(missing.ASSISTANT)
         self.threads = self.shelf(missing.THREAD)
+        self.uploads = self.shelf(missing.UPLOAD)
+        self.fine_tunes = self.shelf(missing.FINE_TUNE)
+        self.evals = self.shelf(missing.EVAL)
+        self.videos = self.shelf(missing.VIDEO)
+        self.completions = self.shelf(missing.COMPLETION)
 
     def shelf(self, words: Missing) -> Shelf:
         """One more shelf, for objects that belong to the resource or to another object."""

@@ -6,17 +6,39 @@ from urllib.parse import parse_qsl, unquote
 from lb.sim.objects import (
     assistants,
     batches,
+    completions,
     containers,
     conversations,
+    evals,
+    file_batches,
     files,
+    fine_tuning,
     responses,
     runs,
     threads,
+    uploads,
     vector_stores,
+    videos,
 )
 from lb.sim.objects.ask import Way, Ways
 
-FAMILIES = (responses, conversations, files, batches, vector_stores, containers, assistants, threads, runs)
+FAMILIES = (
+    responses,
+    conversations,
+    files,
+    batches,
+    vector_stores,
+    file_batches,
+    containers,
+    assistants,
+    threads,
+    runs,
+    uploads,
+    fine_tuning,
+    evals,
+    videos,
+    completions,
+)
 WAYS: Ways = {key: way for family in FAMILIES for key, way in family.WAYS.items()}
 
 

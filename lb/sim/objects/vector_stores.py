@@ -28,7 +28,7 @@ class Stock:
 def create(resource: Resource, ask: Ask) -> Found:
     """Make a store, with files if the request names some."""
     names = ask.body.get("file_ids") or []
-    _check(resource, names)
+    check_files(resource, names)
     body = {
         "id": resource.ids("vs_"),
         "object": "vector_store",
@@ -42,18 +42,19 @@ def create(resource: Resource, ask: Ask) -> Found:
     stock = Stock(resource)
     kept = resource.vector_stores.add(body, ask.weight, inner=stock)
     for name in names:
-        _add_file(resource, kept.body, stock, name, ask)
+        add_file_to(resource, kept.body, stock, name, ask)
     return _shown(kept.body, stock)
 
 
-def _check(resource: Resource, names: Any) -> None:
+def check_files(resource: Resource, names: Any) -> None:
     """Every file must be on this resource. Raises Refused."""
     for name in names:
         if not resource.files.has(name):
             raise missing.UNSEARCHABLE_FILE(name)
 
 
-def _add_file(resource: Resource, store: Body, stock: Stock, name: str, ask: Ask) -> Body:
+def add_file_to(resource: Resource, store: Body, stock: Stock, name: str, ask: Ask) -> Body:
+    """Put a file into a store; it is ready when it is looked at."""
     body = {
         "id": name,
         "object": "vector_store.file",
@@ -69,7 +70,8 @@ def _add_file(resource: Resource, store: Body, stock: Stock, name: str, ask: Ask
     return stock.files.add(body, steps=[lambda _: {"status": "completed", "usage_bytes": size}]).body
 
 
-def _counts(files: list[Body]) -> dict[str, int]:
+def file_counts(files: list[Body]) -> dict[str, int]:
+    """How many files stand how."""
     counts = {state: sum(file["status"] == state for file in files) for state in STATES}
     return {**counts, "total": len(files)}
 
@@ -77,7 +79,7 @@ def _counts(files: list[Body]) -> dict[str, int]:
 def _shown(body: Body, stock: Stock) -> Body:
     """A store with the sums of its files as they stand."""
     files = [kept.body for kept in stock.files]
-    counts = _counts(files)
+    counts = file_counts(files)
     status = "in_progress" if counts["in_progress"] else "completed"
     return {**body, "status": status, "usage_bytes": sum(f["usage_bytes"] for f in files), "file_counts": counts}
 
@@ -106,7 +108,8 @@ def delete(resource: Resource, ask: Ask) -> Found:
     return deleted(ask.name, "vector_store")
 
 
-def _stock(resource: Resource, ask: Ask) -> Stock:
+def stock_of(resource: Resource, ask: Ask) -> Stock:
+    """What belongs to the store that is meant. Raises Refused."""
     stock: Stock = resource.vector_stores.find(ask.name).inner
     return stock
 
@@ -115,15 +118,16 @@ def add_file(resource: Resource, ask: Ask) -> Found:
     """Put a file in."""
     kept = resource.vector_stores.find(ask.name)
     name = ask.body.get("file_id")
-    _check(resource, [name])
-    return _add_file(resource, kept.body, kept.inner, str(name), ask)
+    check_files(resource, [name])
+    return add_file_to(resource, kept.body, kept.inner, str(name), ask)
 
 
 def list_files(resource: Resource, ask: Ask) -> Found:
-    return _page(_stock(resource, ask).files, ask)
+    return files_page(stock_of(resource, ask).files, ask)
 
 
-def _page(files: Shelf, ask: Ask, among: list[str] | None = None) -> Body:
+def files_page(files: Shelf, ask: Ask, among: list[str] | None = None) -> Body:
+    """A page of files, or of those of one status."""
     status = ask.query.get("filter")
     return files.page(
         ask.query, lambda body: status in (None, body["status"]) and (among is None or body["id"] in among)
@@ -131,69 +135,23 @@ def _page(files: Shelf, ask: Ask, among: list[str] | None = None) -> Body:
 
 
 def retrieve_file(resource: Resource, ask: Ask) -> Found:
-    return _stock(resource, ask).files.look(ask.names[1], ask.desk.now)
+    return stock_of(resource, ask).files.look(ask.names[1], ask.desk.now)
 
 
 def update_file(resource: Resource, ask: Ask) -> Found:
-    return changed(_stock(resource, ask).files.find(ask.names[1]).body, ask.body, "attributes")
+    return changed(stock_of(resource, ask).files.find(ask.names[1]).body, ask.body, "attributes")
 
 
 def delete_file(resource: Resource, ask: Ask) -> Found:
     """Take a file out; the file itself stays."""
-    _stock(resource, ask).files.drop(ask.names[1])
+    stock_of(resource, ask).files.drop(ask.names[1])
     return deleted(ask.names[1], "vector_store.file")
 
 
 def file_content(resource: Resource, ask: Ask) -> Found:
-    name = _stock(resource, ask).files.find(ask.names[1]).body["id"]
+    name = stock_of(resource, ask).files.find(ask.names[1]).body["id"]
     text = {"type": "text", "text": excerpt(resource, name)}
     return {"object": "vector_store.file_content.page", "data": [text], "has_more": False, "next_page": None}
-
-
-def add_batch(resource: Resource, ask: Ask) -> Found:
-    """Put several files in at once."""
-    kept = resource.vector_stores.find(ask.name)
-    names = ask.body.get("file_ids") or [file["file_id"] for file in ask.body.get("files") or []]
-    _check(resource, names)
-    for name in names:
-        _add_file(resource, kept.body, kept.inner, name, ask)
-    body = {
-        "id": resource.ids("vsfb_"),
-        "object": "vector_store.files_batch",
-        "created_at": ask.desk.now,
-        "vector_store_id": ask.name,
-        "status": "in_progress",
-    }
-    done = [lambda _: {"status": "completed"}]
-    return _batch_shown(kept.inner, kept.inner.batches.add(body, steps=done, inner=list(names)).body, names)
-
-
-def _batch_shown(stock: Stock, body: Body, names: list[str]) -> Body:
-    return {**body, "file_counts": _counts([kept.body for kept in stock.files if kept.body["id"] in names])}
-
-
-def retrieve_batch(resource: Resource, ask: Ask) -> Found:
-    """Show a batch; to look at it is to look at its files, too."""
-    stock = _stock(resource, ask)
-    kept = stock.batches.find(ask.names[1])
-    for file in stock.files:
-        if file.body["id"] in kept.inner:
-            file.step(ask.desk.now)
-    return _batch_shown(stock, kept.step(ask.desk.now), kept.inner)
-
-
-def cancel_batch(resource: Resource, ask: Ask) -> Found:
-    stock = _stock(resource, ask)
-    kept = stock.batches.find(ask.names[1])
-    if kept.steps:
-        kept.steps.clear()
-        kept.body["status"] = "cancelled"
-    return _batch_shown(stock, kept.body, kept.inner)
-
-
-def list_batch_files(resource: Resource, ask: Ask) -> Found:
-    stock = _stock(resource, ask)
-    return _page(stock.files, ask, stock.batches.find(ask.names[1]).inner)
 
 
 def search_store(resource: Resource, ask: Ask) -> Found:
@@ -223,8 +181,4 @@ WAYS: Ways = {
     "POST /vector_stores/{}/files/{}": update_file,
     "DELETE /vector_stores/{}/files/{}": delete_file,
     "GET /vector_stores/{}/files/{}/content": file_content,
-    "POST /vector_stores/{}/file_batches": add_batch,
-    "GET /vector_stores/{}/file_batches/{}": retrieve_batch,
-    "POST /vector_stores/{}/file_batches/{}/cancel": cancel_batch,
-    "GET /vector_stores/{}/file_batches/{}/files": list_batch_files,
 }
