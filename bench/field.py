@@ -14,8 +14,17 @@ from bench.children import Child, Cores
 from bench.proxies import Make
 
 USUAL = ("nginx", "envoy", "lb", "litellm", "portkey")
-VARIANTS = ("lb-quiet", "lb-usage", "lb-tls", "aiohttp-front")
-"""Measured when asked for by name: fewer log lines, tokens counted, TLS to the backend, aiohttp as the front."""
+VARIANTS = ("lb-quiet", "lb-usage", "lb-tenants", "lb-tls", "aiohttp-front")
+"""Measured when asked for by name: fewer log lines, tokens counted, tenants with quotas and all
+that belongs to them, TLS to the backend, aiohttp as the front."""
+_PLENTY = 10**12
+TENANTS = {
+    "LB_CLIENT_KEYS": "ada:bench",
+    "LB_USAGE": "true",
+    "LB_CONFIG_INLINE": f"tenants: [{{{{name: ada, tokens_per_minute: {_PLENTY}, requests_per_minute: {_PLENTY}, "
+    f"tokens_per_day: {_PLENTY}, max_concurrent: 100000}}}}]",
+}
+"""One tenant with four budgets, which is known by its key."""
 GATEWAYS = frozenset({"litellm", "portkey"})
 
 
@@ -59,6 +68,8 @@ class Field:
             return proxies.lb(proxies.own_command(), LB_LOG_LEVEL="warning")
         if name == "lb-usage":
             return proxies.lb(proxies.own_command(), LB_USAGE="true")
+        if name == "lb-tenants":
+            return proxies.lb(proxies.own_command(), **TENANTS)
         if name == "lb-tls":
             return self._tls
         if name == "aiohttp-front":

@@ -76,7 +76,9 @@ class App:
             tokens=config.metrics.token_buckets,
             later=self._tokenizer,
         )
-        for observer in (self.tally, self.metrics, LogLines(logs)):
+        lines = LogLines(logs)
+        self.metrics.unread = lines.unread
+        for observer in (self.tally, self.metrics, lines):
             self.emit.add(observer)
         self._entering = _entering(config, logs)
         if self._entering is not None:

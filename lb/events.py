@@ -69,6 +69,8 @@ class Finished:
     """Whose it was: the tenant's name, or the caller's where there are no tenants."""
     usage: Usage | None = None
     """What it cost, as far as it was watched."""
+    unread: Exception | None = None
+    """What kept its cost from being read, where that is not just that nothing tells it."""
     call: str = ""
     """The API that was called, in one word of a closed set, where its cost was watched."""
     recount: Callable[[Count], Usage] | None = None

@@ -97,7 +97,7 @@ class Gateway:
             return tenant
         if tenant is not None:
             told.tenant = tenant.name
-        found = self._route(request)
+        found = self._route(request, restricted=tenant is not None and tenant.deployments is not None)
         if isinstance(found, Refusal) or tenant is None:
             return found
         told.deployment = found.deployment
@@ -113,7 +113,8 @@ class Gateway:
         else:
             quota.settle(now, ticket, told.usage)
 
-    def _route(self, request: Request) -> Route | Refusal:
+    def _route(self, request: Request, *, restricted: bool = False) -> Route | Refusal:
+        """`restricted`: whoever asks may not call every deployment."""
         body = request.body
         whole = isinstance(body, bytes)
         try:
@@ -135,7 +136,7 @@ class Gateway:
         if not pool.serving(found.deployment):
             return not_served(found.deployment, pool.served())
         if not whole:
-            request.body = read_along(body, found.place, request.content_type, pool.backends)
+            request.body = read_along(body, found.place, request.content_type, pool.backends, restricted=restricted)
         return found
 
     def _tell(self, told: Finished, answering: Answering) -> None:

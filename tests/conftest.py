@@ -7,6 +7,10 @@ from typing import Any
 import pytest
 from aiohttp import ClientResponse
 from aioresponses import aioresponses
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared")  # how long an example takes says more of the machine's other users than of the code
 
 _NOTHING_SENT = SimpleNamespace(output_size=0)
 

@@ -53,12 +53,8 @@ class Budget:
         return self.limit if self.lease is None else self.lease.allowed(now)
 
 
-class Hold(NamedTuple):
-    """What a ticket took from a budget."""
-
-    budget: Budget
-    mark: int
-    amount: int
+Hold = tuple[Budget, int, int]
+"""What a ticket took from a budget: the mark of its meter, and the amount."""
 
 
 @dataclass(frozen=True, slots=True)

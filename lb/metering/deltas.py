@@ -4,9 +4,28 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_STRING = rb'"%b": ?"([^"\\]*(?:\\.[^"\\]*)*)"'
 _NAMES = (b"content", b"reasoning_content", b"refusal", b"arguments", b"text", b"delta")
-_FORMS = tuple(re.compile(_STRING % name) for name in _NAMES)
+
+
+class Form:
+    """Finds the texts in events that write them as the member of this name, with these blanks."""
+
+    __slots__ = ("_opening", "_pattern", "search")
+
+    def __init__(self, name: bytes, blanks: bytes) -> None:
+        self._opening = b'"%b":%b"' % (name, blanks)
+        self._pattern = re.compile(re.escape(self._opening) + rb'([^"\\]*(?:\\.[^"\\]*)*)"')
+        self.search = self._pattern.search
+
+    def all_in(self, events: bytes) -> list[bytes]:
+        """The texts as JSON spells them."""
+        if b'\\"' in events:
+            return self._pattern.findall(events)
+        return [part.partition(b'"')[0] for part in events.split(self._opening)[1:]]
+
+
+_FORMS = tuple(Form(name, blanks) for name in _NAMES for blanks in (b"", b" "))
+CONTENT = _FORMS[0]
 
 
 def texts_of(event: Mapping[str, Any]) -> list[str]:
@@ -21,9 +40,9 @@ def texts_of(event: Mapping[str, Any]) -> list[str]:
     return [text for choice in choices if isinstance(choice, dict) for text in _choice(choice) if isinstance(text, str)]
 
 
-def adopt(data: bytes) -> re.Pattern[bytes]:
-    """Finds the texts in events that are like this one, as JSON spells them."""
-    return next((form for form in _FORMS if form.search(data)), _FORMS[0])
+def adopt(data: bytes) -> Form:
+    """The form in which an event like this one writes its text."""
+    return next((form for form in _FORMS if form.search(data)), CONTENT)
 
 
 def _choice(choice: Mapping[str, Any]) -> Iterator[object]:

@@ -1,9 +1,10 @@
 """How many tokens is this, when nobody says? An estimate without a tokenizer; docs/metrics.md states its error."""
 
 import json
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
+
+from lb.metering.encoded import encoded_bytes, without_encoded
 
 Count = Callable[[str], int]
 """The tokens of a text."""
@@ -27,8 +28,6 @@ _COUNTED = tuple(
     for weight, kind in kinds
 )
 _TEXT = frozenset({"content", "text", "arguments", "output", "input", "name", "refusal", "instructions", "prompt"})
-_SPARED = re.compile(rb'"data:[^"]*"|"[A-Za-z0-9+/=_-]{4096,}"')
-"""Pictures, sound and files within a request: what they cost does not follow from their length."""
 PARSED = 64 * 1024
 """Bytes of a request body that are parsed to be estimated; a larger one is estimated by its length."""
 BYTES_PER_TOKEN = 4
@@ -49,10 +48,9 @@ def rough(text: str) -> int:
 
 def prompt_tokens(body: bytes, count: Count = rough) -> int:
     """What the prompt in a request body may have cost. Pictures, sound and files in it are not counted."""
+    whole, body = body, without_encoded(body) if len(body) > PARSED else body
     if len(body) > PARSED:
-        body = _SPARED.sub(b'""', body)
-    if len(body) > PARSED:
-        return len(body) // BYTES_PER_TOKEN
+        return (len(whole) - encoded_bytes(whole)) // BYTES_PER_TOKEN
     try:
         asked = json.loads(body)
     except (ValueError, RecursionError):

@@ -24,12 +24,12 @@ class Cells(Protocol):
 
 
 class Meter(Protocol):
-    """Adds up what is used. `mark` remembers when that was, so that it can be corrected."""
+    """Adds up what is used. `mark`, a number from 0, remembers when that was, so that it can be corrected."""
 
     def used(self, now: float) -> int: ...
 
-    def add(self, now: float, amount: int) -> int:
-        """Returns the mark."""
+    def take(self, now: float, amount: int, limit: int) -> int:
+        """Add, if that is not more than `limit` in all. Returns the mark, or -1 where there is no room."""
 
     def settle(self, now: float, mark: int, reserved: int, real: int) -> None:
         """What was reserved turned out to be `real`. Less counts from then on as of the mark; more is dated now, since
@@ -62,23 +62,27 @@ class Window:
             self._advance(now)
         return self._cells[0]
 
-    def add(self, now: float, amount: int) -> int:
+    def take(self, now: float, amount: int, limit: int) -> int:
         if now >= self._ends:
             self._advance(now)
+        cells = self._cells
+        used = cells[0] + amount
+        if used > limit:
+            return -1
         number = self._number
-        self._cells[2 + number % _KEPT] += amount
-        self._cells[0] += amount
+        cells[2 + number % _KEPT] += amount
+        cells[0] = used
         return number
 
     def settle(self, now: float, mark: int, reserved: int, real: int) -> None:
-        if real > reserved:
-            self.add(now, real - reserved)
-            return
         if now >= self._ends:
             self._advance(now)
-        if self._cells[1] - mark < _KEPT:
-            self._cells[2 + mark % _KEPT] += real - reserved
-            self._cells[0] += real - reserved
+        cells = self._cells
+        if real > reserved:
+            mark = self._number
+        if cells[1] - mark < _KEPT:
+            cells[2 + mark % _KEPT] += real - reserved
+            cells[0] += real - reserved
 
     def wait(self, now: float, excess: int) -> float:
         self._advance(now)
@@ -132,9 +136,12 @@ class Calendar:
         self._advance(now)
         return self._cells[0]
 
-    def add(self, now: float, amount: int) -> int:
+    def take(self, now: float, amount: int, limit: int) -> int:
         self._advance(now)
-        self._cells[0] += amount
+        used = self._cells[0] + amount
+        if used > limit:
+            return -1
+        self._cells[0] = used
         return self._cells[1]
 
     def settle(self, now: float, mark: int, reserved: int, real: int) -> None:
@@ -181,7 +188,9 @@ class Running:
             return self._cells[0]
         return sum([self._cells[worker] for worker in range(self._workers)])
 
-    def add(self, now: float, amount: int) -> int:
+    def take(self, now: float, amount: int, limit: int) -> int:
+        if self.used(now) + amount > limit:
+            return -1
         self._cells[self._own] += amount
         return 0
 

@@ -75,9 +75,10 @@ class Quota:
                 if budget.counts_tokens:
                     amount = tokens if tokens <= budget.limit else budget.amount(estimate)
                 limit = budget.limit if budget.lease is None else budget.lease.allowed(now)
-                if budget.meter.used(now) + amount > limit:
+                mark = budget.meter.take(now, amount, limit)
+                if mark < 0:
                     return self._refuse(now, budgets, estimate, holds)
-                holds.append(Hold(budget, budget.meter.add(now, amount), amount))
+                holds.append((budget, mark, amount))
         if self._replicas is not None:
             for budget, _, amount in holds:
                 if budget.lease is not None:
@@ -121,7 +122,11 @@ class Quota:
 
     def settle(self, now: float, ticket: Ticket, usage: Usage | None) -> None:
         """The request has ended and cost this much; None or an unknown usage: the reservation stands."""
-        tokens = None if usage is None or usage.unknown else max(usage.total, usage.prompt + usage.completion)
+        tokens = None
+        if usage is not None and not usage.unknown:
+            tokens, added_up = usage.total, usage.prompt + usage.completion
+            if tokens < added_up:
+                tokens = added_up
         self._close(now, ticket, tokens, 1)
 
     def cancel(self, now: float, ticket: Ticket) -> None:

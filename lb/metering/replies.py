@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from lb.metering.estimate import Count
-from lb.metering.tail import Tail
+from lb.metering.tail import HELD, Tail, at_the_end
 from lb.metering.usage import Usage
 
 
@@ -21,20 +21,36 @@ class Reader(Protocol):
 
 
 class BodyReader:
-    """Reads a JSON reply. Holds what stands behind its usage, which is little; the rest passes."""
+    """Reads a JSON reply. Holds what stands behind its usage, which is little; the rest passes. A small one that comes
+    in one piece is held as it is."""
 
-    __slots__ = ("_tail",)
+    __slots__ = ("_piece", "_tail")
 
     def __init__(self) -> None:
-        self._tail = Tail()
+        self._piece = b""
+        self._tail: Tail | None = None
 
     def feed(self, piece: bytes) -> None:
         """Take the next piece."""
+        if self._tail is None:
+            if not self._piece and len(piece) <= HELD:
+                self._piece = piece
+                return
+            self._tail = Tail()
+            self._tail.feed(self._piece)
+            self._piece = b""
         self._tail.feed(piece)
 
     def reported(self) -> Usage | None:
         """What the reply says: the last one counts where a name is there twice, as it does for JSON parsers."""
-        return self._tail.usage(1)
+        if self._tail is not None:
+            return self._tail.usage(1)
+        found = at_the_end(self._piece)
+        if found is None:
+            tail = Tail()
+            tail.feed(self._piece)
+            found = tail.usage(1)
+        return found
 
     def counted(self, count: Count | None = None) -> int | None:
         """A reply that comes whole is not held to be counted."""

@@ -1,28 +1,28 @@
 """Reads the usage from an event stream, and counts the text that went by, for when there is none.
 
-Made to cost little: pieces gather up to a few kilobytes, and in a block of events that are all alike only the texts are
-looked for. A block that is unlike that - the first, the last, anything odd - is read event by event.
+Made to cost little: it wants blocks of some kilobytes, and what is the same in a run of events is taken out of it as a
+whole, which leaves the text. Events unlike that - the first, the last, anything odd - are read one by one.
 """
 
 import json
 import re
 from typing import Any, Final
 
-from lb.metering.deltas import adopt, texts_of
+from lb.metering.deltas import CONTENT, adopt, texts_of
 from lb.metering.estimate import Count, rough
 from lb.metering.sse import EventReader
 from lb.metering.tail import KEY, Tail
 from lb.metering.usage import Usage, read_usage
 
-BLOCK: Final = 8 * 1024
-"""Bytes that gather before they are looked at."""
 EVENT_MAX: Final = 64 * 1024
 """Bytes of one event that are held; of a larger one, such as a response that repeats a long answer, only its end."""
 BATCH: Final = 4096
 """Bytes of text that are counted at once."""
 KEPT: Final = 256 * 1024
 """Characters of text that are kept for a tokenizer; what is longer is counted by its beginning."""
-NOTHING_ALIKE: Final = (b"\n\n\n", b"\n")
+RUNS: Final = 5
+"""How often a block is searched for a run of events that are alike; and as many blocks, in vain, until none is."""
+NOTHING_ALIKE: Final = (b"\n\n\n", b"\n\n\n")
 """No event begins so."""
 _INSIDE: Final = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*')
 """Of JSON strings."""
@@ -32,7 +32,7 @@ _ENDS: Final = (b"\n\n", b"\n\r\n", b"\r\r")
 
 
 class StreamReader:
-    """Feed it a body of server-sent events, in any pieces.
+    """Feed it a body of server-sent events, in any pieces; large ones cost less.
 
     `keep` keeps the text, so that a tokenizer can count it when the stream is over.
     """
@@ -43,28 +43,27 @@ class StreamReader:
         "_characters",
         "_count",
         "_frame",
-        "_gathered",
         "_kept",
-        "_room",
         "_size",
         "_tail",
         "_texts",
         "_tokens",
         "_told",
+        "_vain",
     )  # fmt: skip
 
     def __init__(self, count: Count = rough, *, keep: bool = False) -> None:
         self._count = count
-        self._gathered: list[bytes] = []
-        self._room = BLOCK
         self._buffer = b""
         """The beginning of an event whose end has not come."""
         self._tail: Tail | None = None
         """Reads the event that is too large to be held."""
-        self._texts = adopt(b'"content":"')
+        self._texts = CONTENT
         """Finds the texts in this stream's events."""
         self._frame = NOTHING_ALIKE
         """What stood before and behind the text in the last of them."""
+        self._vain = 0
+        """Blocks in a row without a run of events that are alike: some backends pad each to a length by chance."""
         self._told: Usage | None = None
         self._batch: list[bytes] = []
         self._size = 0
@@ -73,15 +72,21 @@ class StreamReader:
         self._characters = 0
 
     def feed(self, piece: bytes) -> None:
-        """Take the next piece of the body."""
-        self._gathered.append(piece)
-        self._room -= len(piece)
-        if self._room <= 0:
-            self._look()
+        """Take the next piece of the body: look at whole events now, at the beginning of another one later."""
+        block = self._buffer + piece if self._buffer else piece
+        if self._tail is not None:
+            block = self._pass_by(self._tail, block)
+        marks = _ENDS if b"\r" in block else _ENDS[:1]
+        end = max([at + len(mark) for mark in marks if (at := block.rfind(mark)) >= 0], default=0)
+        if end:
+            self._events(_plain(block[:end]))
+        self._buffer = block[end:]
+        if len(self._buffer) > EVENT_MAX:
+            self._tail = Tail()
+            self._buffer = self._pass_by(self._tail, self._buffer)
 
     def reported(self) -> Usage | None:
         """The last usage that was told. A backend that reports as it goes has told the cost so far."""
-        self._look()
         if self._tail is not None:
             self._over(self._tail)
         rest, self._buffer = self._buffer, b""
@@ -91,7 +96,6 @@ class StreamReader:
 
     def counted(self, count: Count | None = None) -> int | None:
         """Tokens of the text so far, by the count that was given at the start or by this one."""
-        self._look()
         self._settle()
         if count is None:
             return self._tokens
@@ -99,21 +103,6 @@ class StreamReader:
             return None
         kept = "".join(self._kept)
         return round(count(kept) * self._characters / len(kept)) if kept else 0
-
-    def _look(self) -> None:
-        """Look at what has gathered: whole events now, the beginning of another one later."""
-        block = b"".join((self._buffer, *self._gathered))
-        self._gathered.clear()
-        self._room = BLOCK
-        if self._tail is not None:
-            block = self._pass_by(self._tail, block)
-        marks = _ENDS if b"\r" in block else _ENDS[:1]
-        end = max([at + len(mark) for mark in marks if (at := block.rfind(mark)) >= 0], default=0)
-        self._events(block[:end])
-        self._buffer = block[end:]
-        if len(self._buffer) > EVENT_MAX:
-            self._tail = Tail()
-            self._buffer = self._pass_by(self._tail, self._buffer)
 
     def _pass_by(self, tail: Tail, block: bytes) -> bytes:
         """Let an event pass that is too large; returns what stands behind its end."""
@@ -132,29 +121,59 @@ class StreamReader:
         self._tail = None
 
     def _events(self, block: bytes) -> None:
-        """Whole events."""
-        block = _plain(block)
-        text = self._alike(block)
-        if text is not None:
-            self._note(text)
-            return
-        for event in _split(block):
-            found = self._texts.search(event)
-            if found and _tells_nothing(event):
-                self._frame = event[: found.start(1)], event[found.end(1) :] + b"\n\n"
-                self._note(b"".join(self._texts.findall(event)))
-            else:
-                self._parse(event)
+        """Whole events, with LF for every line end."""
+        at, found = 0, False
+        for _ in range(RUNS if self._vain < RUNS else 0):
+            end = self._run(block, at)
+            found = found or end > 0
+            at = end or self._one(block, at)
+            if at >= len(block):
+                break
+        self._vain = 0 if found else self._vain + 1
+        if at < len(block) and not self._spread(block[at:]):
+            while at < len(block):
+                at = self._one(block, at)
 
-    def _alike(self, block: bytes) -> bytes | None:
-        """The text of events that differ in nothing else from the one before them; None when they do."""
+    def _run(self, block: bytes, start: int) -> int:
+        """Note the text of a run of events that differ in nothing else; returns its end, or 0 where none begins."""
         before, behind = self._frame
-        size = -len(behind)
-        texts = [event[:size] for event in block.split(before)[1:]]
-        if not texts or block != before + (behind + before).join(texts) + behind:
-            return None
+        if not block.startswith(before, start):
+            return 0
+        end = block.rfind(behind, start)
+        if end < 0:
+            return 0
+        run, size = block[start:end], -len(behind)
+        texts = run.split(before)
+        texts = [text[:size] for text in texts[1:-1]] + texts[-1:]
         text = b"".join(texts)
-        return text if _INSIDE.fullmatch(text) else None
+        if before + (behind + before).join(texts) != run or (b'"' in text and not _INSIDE.fullmatch(text)):
+            return 0
+        self._note(text)
+        return end - size
+
+    def _spread(self, events: bytes) -> bool:
+        """Note the texts of events that each have one and no usage; false where they do not."""
+        if not _tells_nothing(events):
+            return False
+        texts = self._texts.all_in(events)
+        if len(texts) != events.count(b"data: {"):
+            return False
+        self._note(b"".join(texts))
+        return True
+
+    def _one(self, block: bytes, start: int) -> int:
+        """Read the event that begins here; returns where the next one does."""
+        end = block.find(b"\n\n", start)
+        event = block[start:] if end < 0 else block[start:end]
+        found = self._texts.search(event) if event else None
+        if found and _tells_nothing(event):
+            texts = self._texts.all_in(event)
+            if len(texts) == 1:
+                self._frame = event[: found.start(1)], event[found.end(1) :] + b"\n\n"
+            self._note(b"".join(texts))
+        elif event:
+            self._parse(event)
+        return start + len(event) + 2
 
     def _parse(self, event: bytes) -> None:
         """An event that is unlike the others: the first, the last, the one with the usage."""

@@ -15,6 +15,10 @@ HELD = 64 * 1024
 """Bytes that may stand behind the usage and be held. The largest of what APIs put there is the `metadata` of a
 response: 16 pairs of at most 64 and 512 characters."""
 _OPENING = re.compile(r'"usage"[ \t\r\n]*:[ \t\r\n]*(?=\{)')
+_PLAIN_REST = re.compile(r'(?:\s*+,\s*+"[^"\\]*+"\s*+:\s*+(?:null|true|false|"[^"\\]*+"|-?[0-9.]++))*+\s*+\}\s*+')
+"""The end of a JSON text that ends in order, with no more than plain members before it."""
+NEAR = 4 * 1024
+"""Bytes that may stand behind it to be looked for in this way."""
 _STRUCTURE = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]', re.DOTALL)
 _DEPTHS = {"{": -1, "[": -1, "}": 1, "]": 1}
 _DECODER = json.JSONDecoder()
@@ -77,6 +81,23 @@ class Tail:
                 self._held = None
                 return
             del held[:at]
+
+
+def at_the_end(text: bytes) -> Usage | None:
+    """The usage of a JSON text that is all here, where it is among its last members, as nearly all backends write it.
+    None: to be looked for by a `Tail`."""
+    at = text.rfind(KEY)
+    if at < 0 or at < len(text) - NEAR:
+        return None
+    last = text[at + len(KEY) :].decode("utf-8", "replace")
+    opening = last.find("{")
+    if opening < 0 or last[:opening].strip() != ":":
+        return None
+    try:
+        told, end = _DECODER.raw_decode(last, opening)
+    except (ValueError, RecursionError):
+        return None
+    return read_usage(told) if last[end:] == "}" or _PLAIN_REST.fullmatch(last, end) else None
 
 
 def _depth(text: str, end: int) -> int:

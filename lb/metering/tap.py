@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Callable, Iterator
+from enum import Enum
 from functools import lru_cache
 
 from lb.metering.estimate import Count, rough
@@ -9,6 +10,8 @@ from lb.metering.replies import BodyReader, Mute, Reader
 from lb.metering.streams import StreamReader
 from lb.metering.usage import UNKNOWN, Usage
 
+BLOCK = 16 * 1024
+"""Bytes of a stream that gather before they are looked at."""
 INFLATED = 64 * 1024
 """Bytes that are unpacked at once."""
 _CALLS = {
@@ -27,51 +30,89 @@ OTHER = "other"
 
 
 @lru_cache(maxsize=1024)
-def call_named(path: bytes) -> str:
-    """Which API a path belongs to, in one word of a closed set: a label for metrics."""
-    segments = [segment for segment in path.decode("ascii", "replace").lower().split("/") if segment]
+def call_of(target: bytes) -> str:
+    """Which API a request's target belongs to, in one word of a closed set: a label for metrics."""
+    path = target.partition(b"?")[0].decode("ascii", "replace").lower()
+    segments = [segment for segment in path.split("/") if segment]
     if segments[:2] == ["openai", "deployments"]:
         segments = segments[3:]  # a deployment may well be called `chat`
     return _CALLS.get("/".join(segments[-2:])) or _CALLS.get("".join(segments[-1:])) or OTHER
 
 
+class Kind(Enum):
+    """What a reply's body is, as far as its cost is concerned."""
+
+    BODY = "body"  # JSON
+    STREAM = "stream"  # of events
+    MUTE = "mute"  # speech, pictures, text: nothing in it says what it cost
+
+
+@lru_cache(maxsize=256)
+def kind_of(content_type: bytes) -> Kind:
+    """By the media type."""
+    kind = content_type.partition(b";")[0].strip().lower()
+    if kind == b"text/event-stream":
+        return Kind.STREAM
+    return Kind.BODY if kind == b"application/json" or kind.endswith(b"+json") else Kind.MUTE
+
+
 class UsageTap:
     """Feed it with `data`, then ask for `usage` once; after that, for an estimate, `recount` may be asked anywhere.
 
-    `prompt` counts the request's prompt: it is asked only when the reply does not tell. `keep` keeps the reply's text
-    for `recount`.
+    `prompt` counts the request's prompt: it is asked only when the reply does not tell, or in a `hurry`, as soon as the
+    beginning of a stream is under way, so that the request can be let go. `keep` keeps the reply's text for `recount`.
     """
 
-    __slots__ = ("_inflate", "_keep", "_prompt", "_prompt_tokens", "_reader", "data", "failure")
+    __slots__ = ("_gathered", "_inflate", "_keep", "_prompt", "_prompt_tokens", "_reader", "_room", "data", "failure")
 
     def __init__(
-        self, content_type: bytes, content_encoding: bytes, prompt: Callable[[Count], int], *, keep: bool = False
+        self,
+        content_type: bytes,
+        content_encoding: bytes,
+        prompt: Callable[[Count], int],
+        *,
+        keep: bool = False,
+        hurry: bool = False,
     ) -> None:
         self._prompt: Callable[[Count], int] | None = prompt
         self._prompt_tokens = 0
         self._keep = keep
+        self._gathered: list[bytes] = []
+        self._room = BLOCK
         self._inflate = _inflater(content_encoding)
         self._reader: Reader = _reader(content_type, keep) if self._inflate is not _nothing else Mute()
         self.failure: Exception | None = None
         """What went wrong while reading: a bug, or a body that is not what its head says."""
-        self.data: Callable[[bytes], None] = self._first if isinstance(self._reader, StreamReader) else self._feed
+        self.data: Callable[[bytes], None] = self._gather
         """Takes a piece of the body. Never raises; after a failure it looks no further."""
+        if hurry and isinstance(self._reader, StreamReader):
+            self.data = self._first
 
     def _first(self, chunk: bytes) -> None:
-        """With the beginning of a stream under way, there is time for the prompt; then the request can be let go."""
+        """With the beginning of a stream under way, there is time for the prompt."""
         try:
             self._count_prompt()
         except Exception as failure:
             self.failure = failure
-        self.data = self._feed
-        self._feed(chunk)
+        self.data = self._gather
+        self._gather(chunk)
 
-    def _feed(self, chunk: bytes) -> None:
+    def _gather(self, chunk: bytes) -> None:
+        """Most pieces are an event or less; looking at each would cost more than all that is in it."""
+        self._gathered.append(chunk)
+        self._room -= len(chunk)
+        if self._room <= 0:
+            self._look()
+
+    def _look(self) -> None:
+        """Read what has gathered."""
+        gathered, self._gathered, self._room = self._gathered, [], BLOCK
+        block = gathered[0] if len(gathered) == 1 else b"".join(gathered)
         try:
             if self._inflate is None:
-                self._reader.feed(chunk)
+                self._reader.feed(block)
             else:
-                for piece in self._inflate(chunk):
+                for piece in self._inflate(block):
                     self._reader.feed(piece)
         except Exception as failure:
             self.failure = failure
@@ -80,6 +121,8 @@ class UsageTap:
     def usage(self) -> Usage:
         """What the reply cost: as told; else, for a stream, as counted; else unknown. Never raises."""
         self.data = _ignore  # no cycle of references is left to be collected
+        if self._gathered:
+            self._look()
         try:
             return self._reader.reported() or self._estimated(None)
         except Exception as failure:
@@ -118,10 +161,10 @@ def _nothing(packed: bytes) -> Iterator[bytes]:
 
 
 def _reader(content_type: bytes, keep: bool) -> Reader:
-    kind = content_type.partition(b";")[0].strip().lower()
-    if kind == b"text/event-stream":
+    kind = kind_of(content_type)
+    if kind is Kind.STREAM:
         return StreamReader(keep=keep)
-    return BodyReader() if kind == b"application/json" or kind.endswith(b"+json") else Mute()
+    return BodyReader() if kind is Kind.BODY else Mute()
 
 
 def _inflater(coding: bytes) -> _Inflate | None:

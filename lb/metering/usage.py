@@ -1,15 +1,13 @@
 """What a reply cost, read from the `usage` object in which it says so."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 MOST = 2**53
 """A count beyond this is nonsense, and a float would no longer hold it exactly."""
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Tokens of one reply. `cached` and `audio_in` are part of `prompt`, `reasoning` and `audio_out` of `completion`.
 
     An `unknown` usage is all zeros that mean nothing: it is to be counted as a reply, never as zero tokens.
@@ -43,13 +41,21 @@ def read_usage(told: object) -> Usage | None:
         return None
     if told.get("type") == "duration":
         return _by_length(told.get("seconds"))
-    prompt = _first(told, "prompt_tokens", "input_tokens")
-    completion = _first(told, "completion_tokens", "output_tokens")
-    total = told.get("total_tokens")
+    get = told.get
+    total = get("total_tokens")
+    prompt, completion = get("prompt_tokens"), get("completion_tokens")
+    if prompt is not None and completion is not None:  # chat, and nearly all there is
+        part_in, part_out = get("prompt_tokens_details"), get("completion_tokens_details")
+        if part_in is part_out is None and type(prompt) is type(completion) is type(total) is int:
+            sane = 0 <= prompt < MOST and 0 <= completion < MOST and 0 <= total < MOST
+            return Usage(prompt, completion, total) if sane else None
+    else:
+        prompt = _first(told, "prompt_tokens", "input_tokens")
+        completion = _first(told, "completion_tokens", "output_tokens")
+        part_in = _first(told, "prompt_tokens_details", "input_tokens_details", "input_token_details")
+        part_out = _first(told, "completion_tokens_details", "output_tokens_details", "output_token_details")
     if prompt is completion is total is None:
         return None
-    part_in = _first(told, "prompt_tokens_details", "input_tokens_details", "input_token_details")
-    part_out = _first(told, "completion_tokens_details", "output_tokens_details", "output_token_details")
     try:
         return _added_up(prompt, completion, total, part_in or _NOTHING, part_out or _NOTHING)
     except (TypeError, ValueError, AttributeError):
@@ -59,14 +65,17 @@ def read_usage(told: object) -> Usage | None:
 def _added_up(prompt: Any, completion: Any, total: Any, part_in: Any, part_out: Any) -> Usage:
     """Raises ValueError for what is no count, AttributeError for details that are no object."""
     ours, theirs = _count(prompt), _count(completion)
+    all_ = ours + theirs if total is None else _count(total)
+    if part_in is part_out is _NOTHING:
+        return Usage(ours, theirs, all_)
     return Usage(
-        prompt=ours,
-        completion=theirs,
-        total=ours + theirs if total is None else _count(total),
-        cached=_count(part_in.get("cached_tokens")),
-        reasoning=_count(part_out.get("reasoning_tokens")),
-        audio_in=_count(part_in.get("audio_tokens")),
-        audio_out=_count(part_out.get("audio_tokens")),
+        ours,
+        theirs,
+        all_,
+        _count(part_in.get("cached_tokens")),
+        _count(part_out.get("reasoning_tokens")),
+        _count(part_in.get("audio_tokens")),
+        _count(part_out.get("audio_tokens")),
     )
 
 
@@ -85,10 +94,10 @@ def _first(told: Mapping[str, Any], *names: str) -> Any:
 
 
 def _count(value: Any) -> int:
+    if type(value) is int and 0 <= value < MOST:
+        return value
     if value is None:
         return 0
-    if type(value) is float and value.is_integer():
-        value = int(value)
-    if type(value) is not int or not 0 <= value < MOST:
-        raise ValueError("not a count")
-    return value
+    if type(value) is float and value.is_integer() and 0 <= value < MOST:
+        return int(value)
+    raise ValueError("not a count")

@@ -16,12 +16,15 @@ from lb.exchange import Headers, Request
 from lb.metering.budget import Estimate, Refused, Standing
 from lb.metering.quota import Quota, Ticket
 from lb.metering.reckoning import reckon
+from lb.metering.tap import call_of
 from lb.metering.tenant import Source, Tenant, Tenants, Unidentified
 from lb.refusal import Refusal
 
+ONLY_CALLER = (Source.CALLER,)
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_NO_ANSWER = (b"/embeddings", b"/moderations")
+_NO_ANSWER = ("embeddings", "moderations")
 """Calls whose reply costs nothing."""
+_JSON = b"application/json"
 
 
 class Admission:
@@ -43,10 +46,20 @@ class Admission:
         self._parameter = parameter
         self._askers = {tenant.name: _asker(tenant, backends) for tenant in tenants.all}
         self._backends = tuple(backends)
+        self._callers: dict[str | None, Tenant | Refusal | None] = {}
+        """Whose requests a caller's are, where nothing else is asked. Callers' names are the configuration's."""
         return self.quota.replace(tenants.all)
 
     def identify(self, request: Request) -> Tenant | Refusal | None:
         """Whose request is it? The query's hint is taken out of the target."""
+        if self._tenants.sources != ONLY_CALLER:
+            return self._by_hints(request)
+        caller = request.caller
+        if caller not in self._callers:
+            self._callers[caller] = self._by_hints(request)
+        return self._callers[caller]
+
+    def _by_hints(self, request: Request) -> Tenant | Refusal | None:
         said: dict[Source, str] = {}
         if request.caller is not None:
             said[Source.CALLER] = request.caller
@@ -136,12 +149,16 @@ def _estimate(request: Request, route: Route) -> Estimate:
     if route.operation is not Operation.INFERENCE:
         return Estimate()
     body = request.body
-    answers = not request.target.partition(b"?")[0].endswith(_NO_ANSWER)
-    coded = request.content_encoding.strip().lower() not in (b"", b"identity")
-    plain = not coded and request.content_type.partition(b";")[0].strip().lower() != b"multipart/form-data"
+    answers = call_of(request.target) not in _NO_ANSWER
+    plain = (request.content_type == _JSON and not request.content_encoding) or _is_plain(request)
     if isinstance(body, bytes):
         return reckon(body, answers=answers, plain=plain)
     return reckon(body.prefix, length=body.length, answers=answers, plain=plain)
+
+
+def _is_plain(request: Request) -> bool:
+    coded = request.content_encoding.strip().lower() not in (b"", b"identity")
+    return not coded and request.content_type.partition(b";")[0].strip().lower() != b"multipart/form-data"
 
 
 def _over(tenant: Tenant, refused: Refused, standings: Sequence[Standing]) -> Refusal:

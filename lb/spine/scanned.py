@@ -58,11 +58,17 @@ class Scanned:
 
 
 def read_along(
-    body: bytes | BodyStream, place: Place, content_type: bytes, backends: Iterable[Backend]
+    body: bytes | BodyStream,
+    place: Place,
+    content_type: bytes,
+    backends: Iterable[Backend],
+    *,
+    restricted: bool = False,
 ) -> bytes | BodyStream:
-    """The body as it may be sent. One that is whole has been looked at, and where every deployment may be called, a
-    second `model` leads nowhere that the first could not."""
+    """The body as it may be sent. One that is whole has been looked at, and where every deployment may be called, by
+    every tenant (else it is `restricted`), a second `model` leads nowhere that the first could not."""
     if isinstance(body, bytes) or place not in (Place.JSON, Place.FORM):
         return body
-    restricted = any(map(needs_name, backends))
-    return Scanned(body, place, content_type) if restricted else body
+    if restricted or any(map(needs_name, backends)):
+        return Scanned(body, place, content_type)
+    return body

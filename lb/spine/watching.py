@@ -1,6 +1,6 @@
 """Who watches a reply while it is relayed. The one that is built in reads what it cost."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -8,7 +8,14 @@ from lb.balancing.routing import Operation, Route
 from lb.events import Finished
 from lb.exchange import Reply, Request
 from lb.metering.estimate import BYTES_PER_TOKEN, Count, prompt_tokens
-from lb.metering.tap import UsageTap, call_named
+from lb.metering.replies import BodyReader
+from lb.metering.tap import Kind, UsageTap, call_of, kind_of
+from lb.metering.usage import UNKNOWN
+
+HELD = 4 * 1024
+"""Bytes of a request that a stream may hold to its end: then the prompt is counted only if the reply does not tell."""
+EDGE = 4 * 1024
+"""Bytes at both ends of a large body in which `include_usage` is looked for."""
 
 
 class Watching(Protocol):
@@ -25,8 +32,10 @@ Watch = Callable[[Request, Route, Reply], Watching | None]
 """Asked when a reply is about to be relayed: the last moment at which the request still has its content. None: no."""
 
 
-def together(watches: Iterable[Watch], request: Request, route: Route, reply: Reply) -> Watching | None:
+def together(watches: Sequence[Watch], request: Request, route: Route, reply: Reply) -> Watching | None:
     """All who want to watch this reply, as one."""
+    if len(watches) == 1:
+        return watches[0](request, route, reply)
     found = [watching for watch in watches if (watching := watch(request, route, reply)) is not None]
     return _Several(found) if len(found) > 1 else found[0] if found else None
 
@@ -48,44 +57,75 @@ class _Several:
             one.end(told)
 
 
+class BodyCost:
+    """Tells what a JSON reply cost."""
+
+    __slots__ = ("_failure", "_reader", "_target")
+
+    def __init__(self, request: Request) -> None:
+        self._target = request.target
+        self._reader = BodyReader()
+        self._failure: Exception | None = None
+
+    def data(self, chunk: bytes) -> None:
+        try:
+            self._reader.feed(chunk)
+        except Exception as failure:
+            self._failure = failure
+
+    def end(self, told: Finished) -> None:
+        told.call = call_of(self._target)
+        try:
+            told.usage = self._reader.reported() or UNKNOWN
+        except Exception as failure:
+            self._failure, told.usage = failure, UNKNOWN
+        told.unread = self._failure
+
+
 class Cost(UsageTap):
-    """Tells what a reply cost."""
+    """Tells what any other reply cost: a stream, above all."""
 
-    __slots__ = ("_call",)
+    __slots__ = ("_target",)
 
-    def __init__(self, request: Request, reply: Reply, *, keep: bool) -> None:
-        kind = reply.get(b"content-type") or b""
-        coding = reply.get(b"content-encoding") or b""
-        super().__init__(kind, coding, _prompt(request, keep), keep=keep)
-        self._call = call_named(request.target.partition(b"?")[0])
+    def __init__(self, request: Request, kind: bytes, coding: bytes, *, keep: bool) -> None:
+        self._target = request.target
+        prompt, hurry = _prompt(request, keep)
+        super().__init__(kind, coding, prompt, keep=keep, hurry=hurry)
 
     def end(self, told: Finished) -> None:
         told.usage = self.usage()
-        told.call = self._call
+        told.unread = self.failure
+        told.call = call_of(self._target)
         if told.usage.estimated:
             told.recount = self.recount
 
 
-def watch_cost(request: Request, route: Route, reply: Reply, *, keep: bool = False) -> Cost | None:
+def watch_cost(request: Request, route: Route, reply: Reply, *, keep: bool = False) -> BodyCost | Cost | None:
     """Watches a reply that may tell what it cost: a good one to a request that makes an answer.
 
     `keep` keeps prompt and answer of a stream for a tokenizer.
     """
     if route.operation is not Operation.INFERENCE or not 200 <= reply.status < 300:
         return None
-    return Cost(request, reply, keep=keep)
+    kind = reply.get(b"content-type") or b""
+    coding = reply.get(b"content-encoding") or b""
+    if not coding and kind_of(kind) is Kind.BODY:
+        return BodyCost(request)
+    return Cost(request, kind, coding, keep=keep)
 
 
-def _prompt(request: Request, keep: bool) -> Callable[[Count], int]:
-    """Counts the prompt. A stream that most likely reports its usage is not worth a good count."""
+def _prompt(request: Request, keep: bool) -> tuple[Callable[[Count], int], bool]:
+    """What counts the prompt, and whether that has to be soon, since it holds much of the request. A stream that most
+    likely reports its usage is not worth a good count of a large prompt."""
     body = request.body
     if request.content_encoding or not request.content_type[:16].lower().startswith(b"application/json"):
-        return partial(_by_length, 0)
+        return partial(_by_length, 0), False
     if not isinstance(body, bytes):
-        return partial(_by_length, body.length or len(body.prefix))
-    if b'"include_usage"' in body and not keep:
-        return partial(_by_length, len(body))
-    return partial(prompt_tokens, body)
+        return partial(_by_length, body.length or len(body.prefix)), False
+    large = len(body) > HELD
+    if large and not keep and (b'"include_usage"' in body[-EDGE:] or b'"include_usage"' in body[:EDGE]):
+        return partial(_by_length, len(body)), False
+    return partial(prompt_tokens, body), large
 
 
 def _by_length(length: int, count: Count) -> int:

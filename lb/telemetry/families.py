@@ -45,6 +45,7 @@ FAMILIES: tuple[Family, ...] = (
     Family("openai_audio_seconds_total", "counter", "Sound that is billed by its length.", SPENT),
     Family("openai_estimated_tokens_total", "counter", "Of all tokens, those that were estimated.", SPENT),
     Family("lb_usage_total", "counter", "Replies by how their cost is known.", (*SPENT, "source")),
+    Family("lb_usage_failures_total", "counter", "Replies whose cost could not be read for an error.", ("error",)),
     Family("lb_requests_total", "counter", "Requests by how they ended.", (*ASKED, "outcome", "status")),
     Family("lb_absorbed_total", "counter", "Refusals for a limit that another backend made good.", ASKED),
     Family("lb_duration_seconds", "histogram", "From the request to its end.", ASKED, buckets="seconds"),

@@ -91,6 +91,18 @@ class LogLines(Observer):
             fields["retry_after"] = max(1, math.ceil(event.seconds))
         self._say("info", "A tenant's quota is used up", **fields, limit=event.limit)
 
+    def unread(self, event: Finished) -> None:
+        """What a reply cost could not be read; told once for each kind of error."""
+        fields = _named(request_id=event.request_id, backend=event.backend, tenant=event.tenant)
+        error = type(event.unread)
+        kind = f"{error.__module__}.{error.__qualname__}"  # its message may quote the reply
+        self._say(
+            "warning",
+            "What a reply cost could not be read; further such errors are only counted",
+            **fields,
+            reason=kind,
+        )
+
     def finished(self, event: Finished) -> None:
         if not self._debug and event.outcome not in _WORTH_A_LINE:
             return  # nearly always: not worth gathering fields that nobody will see

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from lb.events import Cooled, Ejected, Exhausted, Finished, Judged, Observer, OverQuota, Restored
+from lb.events import Cooled, Ejected, Exhausted, Finished, Judged, Observer, Outcome, OverQuota, Restored
 from lb.metering.usage import Usage
 from lb.telemetry.names import NONE, OTHER, Names
 from lb.telemetry.tallies import Asked, Snapshot, Spent
@@ -39,6 +39,8 @@ class Metrics(Observer):
         """`deployments` are those that have labels from the start; others get theirs once a backend served them."""
         self.spent: Callable[[Finished, Usage], None] | None = None
         """Told of what a reply cost once it is known for good, also where it was counted again."""
+        self.unread: Callable[[Finished], None] | None = None
+        """Told of the first reply whose cost could not be read, for each kind of error."""
         self.deployments = Names(DEPLOYMENTS, deployments)
         self.tenants = Names(TENANTS)
         self._seconds = tuple(seconds)
@@ -67,8 +69,11 @@ class Metrics(Observer):
 
     def _finish(self, event: Finished) -> None:
         row = self._asked.get((event.tenant, event.deployment)) or self._row(event)
-        end = event.outcome.value, event.status
-        row.ends[end] = row.ends.get(end, 0) + 1
+        outcome, status = event.outcome, event.status
+        if outcome is Outcome.RELAYED and status in row.relayed:
+            row.relayed[status] += 1
+        else:
+            row.end(outcome.value, status)
         buckets = self._seconds
         row.duration[bisect_left(buckets, event.seconds)] += 1
         row.duration[-1] += event.seconds
@@ -81,6 +86,8 @@ class Metrics(Observer):
             row.added[-1] += added
             row.absorbed += event.throttled
         if event.usage is not None:
+            if event.unread is not None:
+                self._cannot_read(event, event.unread)
             if event.recount is not None and self._later is not None:
                 self._count_later(event, event.usage)
             else:
@@ -96,6 +103,12 @@ class Metrics(Observer):
         if key not in self._asked and len(self._asked) >= ROWS:
             key = (OTHER, OTHER)
         return self._asked.setdefault(key, Asked(len(self._seconds) + 2))
+
+    def _cannot_read(self, event: Finished, failure: Exception) -> None:
+        kind = type(failure).__qualname__
+        self._others["lb_usage_failures_total", kind] += 1
+        if self.unread is not None and self._others["lb_usage_failures_total", kind] == 1:
+            self.unread(event)
 
     def _count_later(self, event: Finished, rough: Usage) -> None:
         assert event.recount is not None  # noqa: S101 - the caller has looked

@@ -12,21 +12,34 @@ Snapshot = dict[str, list[list[Any]]]
 Plain enough for JSON, so that workers can hand theirs to each other."""
 
 
+RELAYED = "relayed"
+
+
 class Asked:
     """What became of the requests of one tenant for one deployment."""
 
-    __slots__ = ("absorbed", "added", "duration", "ends", "first_byte")
+    __slots__ = ("absorbed", "added", "duration", "ends", "first_byte", "relayed")
 
     def __init__(self, size: int) -> None:
+        self.relayed: dict[int | None, int] = {}
+        """By status; nearly all end so."""
         self.ends: dict[tuple[str, int | None], int] = {}
         self.absorbed = 0
         self.duration = [0.0] * size
         self.first_byte = [0.0] * size
         self.added = [0.0] * size
 
+    def end(self, outcome: str, status: int | None) -> None:
+        """Of one request."""
+        if outcome == RELAYED:
+            self.relayed[status] = self.relayed.get(status, 0) + 1
+        else:
+            self.ends[outcome, status] = self.ends.get((outcome, status), 0) + 1
+
     def show(self, shown: Mapping[str, list[list[Any]]], labels: list[str]) -> None:
         """Add rows to a snapshot."""
-        for (outcome, status), count in self.ends.items():
+        relayed = {(RELAYED, status): count for status, count in self.relayed.items()}
+        for (outcome, status), count in (relayed | self.ends).items():
             shown["lb_requests_total"].append([*labels, outcome, str(status or NONE), count])
         shown["lb_absorbed_total"].append([*labels, self.absorbed])
         for name, histogram in (("duration", self.duration), ("first_byte", self.first_byte), ("added", self.added)):
@@ -51,27 +64,34 @@ class Spent:
 
     def add(self, usage: Usage, buckets: Sequence[float]) -> None:
         """One more reply."""
-        if usage.unknown:
+        prompt, completion, total, cached, reasoning, audio_in, audio_out, seconds, estimated, unknown = usage
+        if unknown:
             self.sources["unknown"] += 1
             return
-        if usage.estimated:
+        if estimated:
             self.sources["estimated"] += 1
-            self.estimated += usage.total
+            self.estimated += total
         else:
             self.sources["reported"] += 1
         self.last = usage
-        prompt, completion, total = usage.prompt, usage.completion, usage.total
         self.prompt += prompt
         self.completion += completion
         self.total += total
-        self.cached += usage.cached
-        self.reasoning += usage.reasoning
-        self.audio_in += usage.audio_in
-        self.audio_out += usage.audio_out
-        self.audio_seconds += usage.audio_seconds
-        for histogram, value in ((self.prompts, prompt), (self.completions, completion), (self.totals, total)):
-            histogram[bisect_left(buckets, value)] += 1
-            histogram[-1] += value
+        self.cached += cached
+        self.reasoning += reasoning
+        if audio_in or audio_out or seconds:
+            self.audio_in += audio_in
+            self.audio_out += audio_out
+            self.audio_seconds += seconds
+        counts = self.prompts
+        counts[bisect_left(buckets, prompt)] += 1
+        counts[-1] += prompt
+        counts = self.completions
+        counts[bisect_left(buckets, completion)] += 1
+        counts[-1] += completion
+        counts = self.totals
+        counts[bisect_left(buckets, total)] += 1
+        counts[-1] += total
 
     def show(self, shown: Mapping[str, list[list[Any]]], labels: list[str]) -> None:
         """Add rows to a snapshot."""

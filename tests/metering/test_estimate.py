@@ -49,6 +49,13 @@ def test_a_large_body_is_estimated_by_its_length_without_its_pictures() -> None:
     assert counted({"input": "word " * PARSED}) == pytest.approx(5 * PARSED / 4, rel=0.01)
 
 
+def test_many_pictures_that_are_each_a_small_part_of_a_body_do_not_count_by_their_length_either() -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "Ab3/" * 5_000}}
+    body = json.dumps({"messages": [{"role": "user", "content": [picture] * 200}]}).encode()
+    assert len(body) > 4_000_000
+    assert prompt_tokens(body) < 0.15 * len(body) / 4
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"no json", b"[1]", b"null", b'{"messages":7}', b'{"input":null}', b"[" * 100_000]
 )

@@ -34,8 +34,8 @@ class Known:
 
     def reserved(self, deployment: str | None) -> int:
         """From the tokens of this budget."""
-        holds = [hold for hold in self.ticket.holds if hold.budget.counts_tokens]
-        return next(hold.amount for hold in holds if hold.budget.deployment == deployment)
+        holds = [(budget, amount) for budget, _, amount in self.ticket.holds if budget.counts_tokens]
+        return next(amount for budget, amount in holds if budget.deployment == deployment)
 
     def charged(self, deployment: str | None) -> int:
         return self.reserved(deployment) if self.real is None else self.real

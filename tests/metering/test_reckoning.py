@@ -55,6 +55,20 @@ def test_pictures_sound_and_files_do_not_count_by_their_length(part: dict[str, o
     assert reckon(cut).prompt < 60
 
 
+@pytest.mark.parametrize("megabytes", [0.05, 0.5, 5])
+def test_of_a_large_body_with_a_picture_the_text_counts(megabytes: float) -> None:
+    parts = [{"type": "text", "text": "the harbour master "} for _ in range(100)]
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "Ab3/" * int(megabytes * 250_000)}}
+    text = reckon(body(messages=[{"content": parts}])).prompt
+    assert reckon(body(messages=[{"content": [*parts[:50], picture, *parts[50:]]}])).prompt == pytest.approx(text, 0.1)
+
+
+def test_a_large_text_is_text_in_every_script() -> None:
+    for text in ("The harbour master. ", "港务长有两本账。", "Il était une fois, "):
+        large = body(messages=[{"content": text * 20_000}])
+        assert reckon(large).prompt == len(large) // 4
+
+
 def test_a_form_is_not_looked_into() -> None:
     assert reckon(b"A" * 100_000, plain=False) == Estimate(0, ANSWER)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lb.metering.estimate import Count
-from lb.metering.tap import UsageTap, call_named
+from lb.metering.tap import UsageTap, call_of
 from lb.metering.usage import UNKNOWN, Usage
 
 BODY = json.dumps({"id": "x" * 300, "usage": {"prompt_tokens": 3, "completion_tokens": 4}}).encode()
@@ -62,6 +62,7 @@ def test_a_body_that_is_not_what_its_head_says_is_unknown_and_does_no_harm(codin
 
 def test_what_went_wrong_is_kept_to_be_counted() -> None:
     tap = tapped(b"not packed at all", coding=b"gzip")
+    assert tap.usage() == UNKNOWN
     assert isinstance(tap.failure, zlib.error)
     tap.data(b"more")
     assert tap.usage() == UNKNOWN
@@ -138,4 +139,4 @@ def test_a_prompt_that_cannot_be_counted_is_unknown() -> None:
     ],
 )
 def test_a_path_tells_the_api_in_one_word(path: bytes, name: str) -> None:
-    assert call_named(path) == name
+    assert call_of(path) == call_of(path + b"?api-version=1") == name

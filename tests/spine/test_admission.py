@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 
 import pytest
-from fakes import CHAT, FakeClient, Story, backends, failure, ok, request, status, stream, throttled
+from fakes import CHAT, FakeClient, FakeStream, Story, backends, failure, ok, request, status, stream, throttled
 from virtual import in_virtual_time
 
 from lb.balancing.backend import Backend
@@ -54,6 +54,21 @@ async def test_a_request_within_the_budget_passes_and_says_whose_it_was() -> Non
     client = await story.ask(from_ada())
     assert client.status == 200
     assert story.finished.tenant == "ada"
+    story.at_rest()
+
+
+@in_virtual_time
+async def test_a_tenant_cannot_slip_another_model_into_a_body_too_large_to_keep() -> None:
+    """The backends serve every name, so only the tenant's list stands in the way."""
+    story = Let(Tenant("ada", deployments=frozenset({"chat"})), Tenant("bob"))
+    parts = b'{"model":"chat","input":"', b'","model":"secret"}'
+    body = FakeStream(parts[0], parts[1:], sum(map(len, parts)))
+    client = await story.ask(from_ada(target=b"/openai/v1/responses", body=body))
+    assert client.status == 400
+    assert story.transport.sent == []
+    free = FakeStream(parts[0], parts[1:], sum(map(len, parts)))
+    client = await story.ask(request(caller="bob", target=b"/openai/v1/responses", body=free))
+    assert client.status == 200
     story.at_rest()
 
 

@@ -1,13 +1,14 @@
 """What a reply cost is told with the end of its request, whatever the end."""
 
 import json
+import zlib
 
 import pytest
 from fakes import CHAT, FakeClient, FakeReply, FakeStream, Story, failure, ok, request, status, stream, throttled
 
 from lb.events import Finished, Outcome
 from lb.exchange import Blame, ClientGone, Request
-from lb.metering.usage import Usage
+from lb.metering.usage import UNKNOWN, Usage
 from lb.spine.watching import watch_cost
 
 USAGE = b'{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}'
@@ -89,6 +90,14 @@ async def test_a_reply_that_does_not_tell_is_unknown_and_not_zero() -> None:
     usage = (await told(ok())).usage
     assert usage is not None
     assert usage.unknown
+
+
+async def test_a_reply_that_is_not_packed_as_it_says_is_relayed_and_told_as_unreadable() -> None:
+    reply = FakeReply(200, [("Content-Type", "application/json"), ("Content-Encoding", "gzip")], [b'{"usage":{}}'])
+    story = Watched(reply)
+    assert (await story.ask()).body == b'{"usage":{}}'
+    assert story.finished.usage == UNKNOWN
+    assert isinstance(story.finished.unread, zlib.error)
 
 
 async def test_a_prompt_too_large_to_keep_is_estimated_by_its_length() -> None:

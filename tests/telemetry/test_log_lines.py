@@ -1,4 +1,5 @@
 import time
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -35,6 +36,15 @@ FOUR_OF_A_REQUEST: list[Event] = [
 
 def ended(outcome: Outcome, **more: Any) -> Finished:
     return Finished("r1", "POST", "chat", outcome, 200, 1, 0.5, "BACKEND_4", **more)
+
+
+def test_a_cost_that_could_not_be_read_is_told_without_a_word_of_the_reply(open_stream: Open) -> None:
+    stream = open_stream()
+    LogLines(stream.logs).unread(ended(Outcome.RELAYED, unread=zlib.error("a word of it")))
+    (entry,) = stream.entries()
+    assert entry["event"].startswith("What a reply cost could not be read")
+    assert (entry["level"], entry["reason"], entry["request_id"]) == ("warning", "zlib.error", "r1")
+    assert "a word of it" not in str(entry)
 
 
 def test_each_attempt_is_told_in_two_lines(open_stream: Open) -> None:

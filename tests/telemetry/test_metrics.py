@@ -57,6 +57,19 @@ def test_tokens_are_counted_by_backend_tenant_and_api_in_lower_case() -> None:
     assert seen["openai_audio_tokens_total"] == [[*labels, "in", 3], [*labels, "out", 2]]
 
 
+def test_what_could_not_be_read_is_counted_by_error_and_the_first_of_a_kind_is_told() -> None:
+    heard: list[Finished] = []
+    metrics = Metrics()
+    metrics.unread = heard.append
+    first, second = finished(usage=UNKNOWN, unread=KeyError("a")), finished(usage=UNKNOWN, unread=KeyError("b"))
+    for event in (first, second, finished(usage=UNKNOWN)):
+        metrics(event)
+    seen = metrics.snapshot()
+    assert seen["lb_usage_failures_total"] == [["KeyError", 2]]
+    assert seen["lb_usage_total"][-1][-2:] == ["unknown", 3]
+    assert heard == [first]
+
+
 def test_a_token_histogram_counts_each_reply_once_and_adds_up() -> None:
     seen = told(*[finished(usage=Usage(n, 0, n)) for n in (5, 10, 11, 1000)], tokens=(10, 100))
     assert seen["openai_prompt_tokens"] == [["backend_1", "ada", "chat", [2, 1, 1, 1026]]]
