@@ -8,6 +8,7 @@ from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from lb.admin.door import Door
 from lb.admin.server import AdminServer
 from lb.admin.status import document
 from lb.balancing.peers import Peers
@@ -29,6 +30,8 @@ from lb.telemetry.lines import LogLines
 from lb.telemetry.log import Logs
 from lb.telemetry.machine import process_rows
 from lb.telemetry.metrics import Metrics
+from lb.telemetry.rates import Rates
+from lb.telemetry.recent import Recent
 from lb.telemetry.standings import standing_rows
 from lb.telemetry.tallies import Snapshot
 from lb.telemetry.tally import Tally
@@ -76,13 +79,15 @@ class App:
             tokens=config.metrics.token_buckets,
             later=self._tokenizer,
         )
+        self.recent = Recent(wall)
         lines = LogLines(logs)
         self.metrics.unread = lines.unread
-        for observer in (self.tally, self.metrics, lines):
+        for observer in (self.tally, self.metrics, self.recent, lines):
             self.emit.add(observer)
         self._entering = _entering(config, logs)
         if self._entering is not None:
             self.metrics.spent = self._entering.spent
+        self._rates = Rates(self.metrics.totals)
         self._exposition = exposition(config)
         # The heart: what is believed of the backends. It survives every reload.
         self.pool = Pool(
@@ -124,7 +129,8 @@ class App:
 
         # The way in comes last: nothing may arrive before everything stands.
         self.server = Server(self.gateway, report, _limits(config))
-        self.admin = AdminServer(self.overview, self.exposed) if peers is None else None
+        self.door = door(config)
+        self.admin = AdminServer(self.overview, self.exposed, self, self.door, logs.say) if peers is None else None
         self._ahead: Ahead | None = None
         self._ticker: asyncio.TimerHandle | None = None
 
@@ -166,6 +172,7 @@ class App:
         self.failover.first_event_seconds = config.limits.first_event_seconds
         self._open_room(config)
         self.callers.replace(config.client_keys(), config.entra_settings())
+        self.door.replace(config.operator_keys())
         self._admit(config)
         self.gateway.explain = config.explain
         self.gateway.watches = _watches(config)
@@ -203,11 +210,28 @@ class App:
             connections=self.server.connections,
             requests=self.tally.totals(),
             rows=self.pool.snapshot(now),
+            standings=self.standings(),
+            rates=self._rates.document(
+                [backend.name for backend in self.pool.backends], tokens=self.metrics.knows_tokens
+            ),
+            recent=self.recent.entries(),
         )
 
     async def overview(self) -> dict[str, Any]:
         """As `status`, in the form that the operator listener asks for."""
         return self.status()
+
+    async def switch(self, backend: str, by: str, *, out: bool) -> bool:
+        """As an operator says: see `admin.controls`."""
+        done = self.pool.switch(clock(), backend, by, out=out)
+        self.failover.permits.wake()
+        return done
+
+    async def recall(self, backend: str, deployment: str | None, by: str) -> bool:
+        """As an operator says: see `admin.controls`."""
+        done = self.pool.recall(clock(), backend, deployment, by)
+        self.failover.permits.wake()
+        return done
 
     def readings(self) -> Snapshot:
         """All that `/metrics` shows of this process."""
@@ -304,7 +328,9 @@ class App:
             raise ConnectionError(failed.detail) from None
 
     def _tick(self) -> None:
-        self.pool.tick(clock())
+        now = clock()
+        self.pool.tick(now)
+        self._rates.tick(now)
         if self._ahead is not None:
             self._ahead(self.server.connections)
         self._ticker = asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)
@@ -330,6 +356,11 @@ def _names(config: Config) -> list[str]:
     backends = config.domain_backends()
     named = {name for backend in backends for pair in (backend.deployments or {}).items() for name in pair}
     return sorted(named | {backend.deployment_name for backend in backends if backend.deployment_name})
+
+
+def door(config: Config) -> Door:
+    """Who may look and act at the operator listener."""
+    return Door(config.operator_keys(), clock, loopback=config.admin_on_loopback)
 
 
 def exposition(config: Config) -> Exposition:

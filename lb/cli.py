@@ -4,7 +4,7 @@ import os
 import sys
 from datetime import datetime
 from importlib.metadata import version
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 import click
 
@@ -70,14 +70,18 @@ def check(config: str | None, probe: bool) -> None:
 @main.command(short_help="Live table of the backends of a running balancer.")
 @click.argument("url", default="http://127.0.0.1:8081")
 @click.option("--once", is_flag=True, help="Print one table and end.")
-def status(url: str, once: bool) -> None:
+@click.option(
+    "--key-file", type=click.File(), metavar="FILE", help="Holds an operator's key (LB_ADMIN_KEYS); - is stdin."
+)
+def status(url: str, once: bool, key_file: TextIO | None) -> None:
     """Live table of the backends of a running balancer.
 
-    URL is that of its operator listener (LB_ADMIN_HOST, LB_ADMIN_PORT), by default http://127.0.0.1:8081.
+    URL is that of its operator listener (LB_ADMIN_HOST, LB_ADMIN_PORT), by default http://127.0.0.1:8081. A browser
+    shows more there.
     """
     from lb.status import show
 
-    sys.exit(show(url, once=once))
+    sys.exit(show(url, once=once, key=key_file.read().strip() if key_file else None))
 
 
 @main.command(short_help="What was used, by tenant, deployment and day.")

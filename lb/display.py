@@ -16,6 +16,7 @@ STYLES = {
     "probation": "magenta",
     "ejected": "red",
     "misconfigured": "bold red",
+    "taken out": "bold magenta",
 }
 ROOM_FOR_SPACE = 90
 ROOM_FOR_BARS = 104
@@ -59,7 +60,7 @@ def _cells(row: Mapping[str, Any], share: float, names: Mapping[str, str]) -> li
     return [
         Text(names.get(row["name"], row["name"])),
         Text(row["deployment"] or "-"),
-        state(row["state"], row["seconds_left"]),
+        state("taken out" if row["out"] else row["state"], row["seconds_left"]),
         Text(str(row["in_flight"] or "-")),
         Text(f"{row['served']:,}"),
         _count(row["throttled"], "yellow"),
@@ -97,6 +98,8 @@ def totals(status: Mapping[str, Any]) -> Text:
         _counted(requests["finished"], "request") + (f" ({outcomes})" if outcomes else ""),
         f"{_counted(requests['throttled_absorbed'], '429')} absorbed",
     ]
+    if status["waiting"]:
+        parts.append(f"{status['waiting']:,} waiting")
     line = Text(" · ".join(parts), style="dim")
     return Text("draining · ", style="bold yellow") + line if status["draining"] else line
 

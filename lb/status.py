@@ -1,6 +1,7 @@
 """`lb status`: the backends of a running balancer, live in the terminal."""
 
 import asyncio
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -16,14 +17,15 @@ PATIENCE_SECONDS = 5.0
 NOT_THERE = (aiohttp.ClientError, OSError, ValueError, TimeoutError)
 
 
-def show(url: str, *, once: bool = False, console: Console | None = None) -> int:
-    """Draw the table until Ctrl-C, or one time when `once` is asked for or nobody watches a terminal.
+def show(url: str, *, once: bool = False, key: str | None = None, console: Console | None = None) -> int:
+    """Draw the table until Ctrl-C, or one time when `once` is asked for or nobody watches a terminal. `key` is an
+    operator's, where the balancer asks for one.
 
     Returns 1 when nothing that we know answers there to begin with.
     """
     console = console or Console()
     try:
-        return asyncio.run(watch(address(url), console, once=once or not console.is_terminal))
+        return asyncio.run(watch(address(url), console, once=once or not console.is_terminal, key=key))
     except KeyboardInterrupt:
         return 0
 
@@ -37,6 +39,8 @@ def address(url: str) -> str:
 async def fetch(session: aiohttp.ClientSession, address: str) -> dict[str, Any]:
     """The `/status` document. Raises one of `NOT_THERE`."""
     async with session.get(address, timeout=aiohttp.ClientTimeout(total=PATIENCE_SECONDS)) as reply:
+        if reply.status == 401:
+            raise ValueError("it asks for an operator's key (--key-file)")
         if reply.status != 200:
             raise ValueError(f"it answers HTTP {reply.status}")
         found = await reply.json(content_type=None)
@@ -45,9 +49,12 @@ async def fetch(session: aiohttp.ClientSession, address: str) -> dict[str, Any]:
     return found
 
 
-async def watch(address: str, console: Console, *, once: bool, refresh: float = REFRESH_SECONDS) -> int:
+async def watch(
+    address: str, console: Console, *, once: bool, key: str | None = None, refresh: float = REFRESH_SECONDS
+) -> int:
     """Show the status, `once` or for ever. Once seen, a balancer that is gone is waited for."""
-    async with aiohttp.ClientSession() as session:
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    async with aiohttp.ClientSession(headers=headers) as session:
         try:
             first = await fetch(session, address)
         except NOT_THERE as problem:
@@ -115,4 +122,13 @@ def _absent(address: str, problem: Exception) -> str:
 def _said(problem: Exception) -> str:
     if isinstance(problem, TimeoutError):
         return f"nothing came within {PATIENCE_SECONDS:g} s"
+    if isinstance(
+        problem, aiohttp.ClientConnectorError
+    ):  # its own text has an `ssl:default` in it, with TLS or without
+        return f"cannot connect to {problem.host} port {problem.port}: {_reason(problem.os_error)}"
     return str(problem) or type(problem).__name__
+
+
+def _reason(problem: OSError) -> str:
+    """Why, as the system says it. asyncio puts the address into its text, which stands before it already."""
+    return os.strerror(problem.errno).lower() if problem.errno and problem.errno > 0 else str(problem)

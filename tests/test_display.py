@@ -12,13 +12,13 @@ from lb.display import backends_table, span, totals
 
 def row(**told: Any) -> dict[str, Any]:
     plain = {"name": "BACKEND_1", "deployment": "chat", "state": "available", "seconds_left": 0.0, "reason": ""}
-    return plain | {"in_flight": 0, "served": 0, "throttled": 0, "faulted": 0} | told
+    return plain | {"in_flight": 0, "served": 0, "throttled": 0, "faulted": 0, "out": False} | told
 
 
 def document(*rows: dict[str, Any], **told: Any) -> dict[str, Any]:
     requests = {"finished": 1234, "outcomes": {"relayed": 1230, "exhausted": 4}, "throttled_absorbed": 87}
     plain = {"version": "0.1.0", "uptime_seconds": 192.0, "draining": False, "policy": "least-loaded"}
-    return plain | {"connections": 1, "requests": requests, "backends": list(rows)} | told
+    return plain | {"connections": 1, "requests": requests, "waiting": 0, "backends": list(rows)} | told
 
 
 def printed(what: RenderableType, width: int = 120) -> str:
@@ -86,3 +86,13 @@ def test_a_draining_balancer_says_so_first() -> None:
 )
 def test_durations_are_told_in_two_units(seconds: float, text: str) -> None:
     assert span(seconds) == text
+
+
+def test_a_backend_that_an_operator_took_out_is_shown_as_that() -> None:
+    text = printed(backends_table(document(row(out=True, state="cooling", seconds_left=6.25))))
+    assert "taken out" in text
+    assert "cooling" not in text
+
+
+def test_requests_that_wait_are_counted_where_there_are_some() -> None:
+    assert str(totals(document(waiting=3))).endswith("absorbed · 3 waiting")

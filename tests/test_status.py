@@ -20,9 +20,12 @@ from lb.balancing.snapshot import Row
 from lb.demo.children import Child
 from lb.demo.stage import listening
 from lb.status import address, fetch, watch
+from lb.telemetry.rates import Rates
 from lb.telemetry.tally import Tally
 
 TOTALS = {"finished": 7, "outcomes": {"relayed": 7}, "attempts": 9, "verdicts": {}, "throttled_absorbed": 2}
+
+STANDINGS: dict[str, Any] = {"waiting": 0, "tenants": []}
 
 
 class Listener:
@@ -31,6 +34,7 @@ class Listener:
     def __init__(self) -> None:
         self.uptime = 100.0
         self.status = 200
+        self.key = ""
         self.port = 0
         self._runner: web.AppRunner | None = None
 
@@ -50,7 +54,9 @@ class Listener:
     def address(self) -> str:
         return f"http://127.0.0.1:{self.port}/status"
 
-    async def _answer(self, _: web.Request) -> web.Response:
+    async def _answer(self, request: web.Request) -> web.Response:
+        if self.key and request.headers.get("authorization") != f"Bearer {self.key}":
+            return web.Response(status=401)
         return web.json_response(self.document(), status=self.status)
 
     def document(self) -> dict[str, Any]:
@@ -63,6 +69,9 @@ class Listener:
             connections=3,
             requests=TOTALS,
             rows=[row],
+            standings=STANDINGS,
+            rates=Rates(dict).document(["EAST"], tokens=False),
+            recent=[],
         )
 
 
@@ -113,9 +122,9 @@ async def watching(where: str) -> AsyncIterator[Paper]:
             await task
 
 
-async def once(where: str) -> tuple[int, str]:
+async def once(where: str, key: str | None = None) -> tuple[int, str]:
     file = io.StringIO()
-    code = await watch(where, Console(file=file, width=140), once=True)
+    code = await watch(where, Console(file=file, width=140), once=True, key=key)
     return code, file.getvalue()
 
 
@@ -132,6 +141,22 @@ async def test_nothing_there_is_told_with_what_to_look_for(listener: Listener) -
     code, text = await once(listener.address)
     assert code == 1
     assert "LB_ADMIN_PORT" in text
+    assert f"cannot connect to 127.0.0.1 port {listener.port}: connection refused" in text
+    assert "ssl" not in text
+
+
+async def test_a_name_that_nobody_knows_is_told() -> None:
+    code, text = await once(address("no-such-host.invalid:8081"))
+    assert code == 1
+    assert "cannot connect to no-such-host.invalid port 8081: " in text
+    assert "ssl" not in text
+
+
+async def test_a_listener_that_asks_for_a_key_is_given_one(listener: Listener) -> None:
+    listener.key = "s3cret"
+    code, text = await once(listener.address)
+    assert (code, "it asks for an operator's key (--key-file)" in text) == (1, True)
+    assert (await once(listener.address, key="s3cret"))[0] == 0
 
 
 async def test_a_listener_of_something_else_is_told_so(listener: Listener) -> None:

@@ -1,10 +1,13 @@
 """One `/status` document out of those of several workers. Pure."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 ABSENCES = ("misconfigured", "ejected", "probation", "cooling", "returning", "available")
 """The table is one, so workers differ only for the moment that news takes: then who knows of an absence is right."""
+_RECENT = 100
+_CHARTS = ("requests", "tokens")
 _SUMMED = ("in_flight", "served", "throttled", "faulted")
 
 Document = Mapping[str, Any]
@@ -23,14 +26,57 @@ def merged(documents: Sequence[Document], departed: Sequence[Document] = ()) -> 
         "draining": any(document["draining"] for document in documents),
         "connections": sum(document["connections"] for document in documents),
         "requests": summed([document["requests"] for document in everybody]),
+        "waiting": sum(document["waiting"] for document in documents),
         "backends": _rows(documents, departed),
+        "rates": _rates([document["rates"] for document in documents] or [first["rates"]]),
+        "tenants": _tenants(documents or [first]),
+        "recent": _recent(everybody),
     }
 
 
 def left_behind(document: Document) -> dict[str, Any]:
     """What remains of a worker that died: counts, but nothing that was under way, and no belief."""
     rows = [{**row, "in_flight": 0} for row in document["backends"]]
-    return {**document, "connections": 0, "backends": rows}
+    return {**document, "connections": 0, "waiting": 0, "tenants": [], "backends": rows}
+
+
+def _rates(parts: Sequence[Document]) -> dict[str, Any]:
+    """Added up step by step; a worker that is a step behind is moved so that its steps fall on those of the others."""
+    last = max(part["last_step"] for part in parts)
+    names = list(dict.fromkeys(row["name"] for part in parts for row in part["backends"]))
+    found = []
+    for name in names:
+        rows = [(last - part["last_step"], row) for part in parts for row in part["backends"] if row["name"] == name]
+        told = {what: [_moved(row[what], late) for late, row in rows if row[what] is not None] for what in _CHARTS}
+        found.append(
+            {"name": name} | {what: [sum(step) for step in zip(*told[what], strict=True)] or None for what in _CHARTS}
+        )
+    return {**parts[0], "last_step": last, "backends": found}
+
+
+def _moved(steps: list[int], late: int) -> list[int]:
+    return [*steps[late:], *[0] * min(late, len(steps))]
+
+
+def _tenants(documents: Sequence[Document]) -> list[dict[str, Any]]:
+    """Budgets are shared, so all tell the same of them; what waits adds up."""
+    waiting: Counter[str] = Counter()
+    for document in documents:
+        waiting.update({tenant["name"]: tenant["waiting"] for tenant in document["tenants"]})
+    return [{**tenant, "waiting": waiting[tenant["name"]]} for tenant in documents[0]["tenants"]]
+
+
+def _recent(documents: Sequence[Document]) -> list[Any]:
+    """The newest of all; of those that went straight through and of the others as many as one worker keeps."""
+    newest = sorted([one for document in documents for one in document["recent"]], key=lambda one: -one["at"])
+    kept: Counter[bool] = Counter()
+    found = []
+    for one in newest:
+        straight = one["outcome"] == "relayed" and len(one["attempts"]) == 1 and one["status"] < 400
+        kept[straight] += 1
+        if kept[straight] <= _RECENT:
+            found.append(one)
+    return found
 
 
 def summed(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

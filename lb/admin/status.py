@@ -1,6 +1,10 @@
-"""`/status`: the health table and the totals as JSON, with a versioned schema (docs/status.md)."""
+"""`/status`: the health table, the totals and what just happened, as JSON with a versioned schema.
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+docs/status.md says what each field means, and `status.schema.json` holds it; it is served, too.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from importlib.resources import files
 from typing import Any
 
 from lb.balancing.snapshot import Row
@@ -8,6 +12,8 @@ from lb.balancing.snapshot import Row
 SCHEMA = 1
 """Raised when a field changes its meaning or goes; new fields may come at any time."""
 
+
+SCHEMA_TEXT = files("lb.admin").joinpath("status.schema.json").read_bytes()
 
 Overview = Callable[[], Awaitable[dict[str, Any]]]
 """Gives the document that `/status` answers with: of this process, or of all workers together."""
@@ -22,6 +28,9 @@ def document(
     connections: int,
     requests: Mapping[str, Any],
     rows: Iterable[Row],
+    standings: Mapping[str, Any],
+    rates: Mapping[str, Any],
+    recent: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """The whole document. Times are seconds."""
     return {
@@ -32,7 +41,11 @@ def document(
         "policy": policy,
         "connections": connections,
         "requests": requests,
+        "waiting": standings["waiting"],
         "backends": [_backend(row) for row in rows],
+        "rates": rates,
+        "tenants": standings["tenants"],
+        "recent": recent,
     }
 
 
@@ -43,6 +56,7 @@ def _backend(row: Row) -> dict[str, Any]:
         "priority": row.backend.priority,
         "weight": row.backend.weight,
         "deployment": row.deployment,
+        "out": row.out,
         "state": row.state,
         "seconds_left": round(max(0.0, row.seconds), 3),
         "reason": row.reason,

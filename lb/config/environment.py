@@ -1,11 +1,11 @@
 """The environment, as the C# sample of old has it and more, becomes a draft."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from difflib import SequenceMatcher
 
 from lb.config.draft import Draft, Origin, Source
-from lb.config.settings import ALL_PROXY, BACKEND_FIELDS, BY_VARIABLE, CLIENT_KEYS, CONFIG_INLINE, VARIABLES
+from lb.config.settings import ALL_PROXY, BACKEND_FIELDS, BY_VARIABLE, CONFIG_INLINE, KEY_LISTS, VARIABLES
 from lb.config.values import did_you_mean
 
 _KUBERNETES = re.compile(r"LB_SERVICE_.*|LB_PORT_.*", re.DOTALL)
@@ -46,8 +46,8 @@ def read_environment(found: Mapping[str, str], draft: Draft) -> None:
         elif name not in VARIABLES:
             draft.problems.append(_unknown(name))
     _proxies(found, draft)
-    if CLIENT_KEYS in found:
-        _client_keys(found[CLIENT_KEYS], draft)
+    for variable in found.keys() & KEY_LISTS.keys():
+        _keys(variable, found[variable], draft)
     if backends or any(name.startswith("BACKEND_") for name in found):
         _put_backends(backends, draft)
 
@@ -113,25 +113,20 @@ def _natural(token: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", token) if part]
 
 
-def _client_keys(value: str, draft: Draft) -> None:
+def _keys(variable: str, value: str, draft: Draft) -> None:
     """`name:key` or `name:sha256:<hex>`, with commas between. A name that comes again has another key."""
     keys: dict[str, list[str]] = {}
-    for place, entry in _entries(value):
+    section, origin = KEY_LISTS[variable], Origin(Source.ENVIRONMENT, variable)
+    for number, entry in enumerate([entry.strip() for entry in value.split(",") if entry.strip()], 1):
         name, colon, key = (part.strip() for part in entry.partition(":"))
         if not (colon and name and key):
-            draft.problems.append(f"{place}: found no name and key; allowed is name:key or name:sha256:<hex>")
+            draft.problems.append(
+                f"{variable} entry {number}: found no name and key; allowed is name:key or name:sha256:<hex>"
+            )
             continue
         keys.setdefault(name, []).append(key)
     if not value.strip(" ,"):
-        draft.problems.append(f"{CLIENT_KEYS}: found no entry; allowed is name:key or name:sha256:<hex>")
-    draft.put(("clients",), [{"name": name, "keys": listed} for name, listed in keys.items()], _CLIENTS)
+        draft.problems.append(f"{variable}: found no entry; allowed is name:key or name:sha256:<hex>")
+    draft.put((section,), [{"name": name, "keys": listed} for name, listed in keys.items()], origin)
     for index in range(len(keys)):
-        draft.origins["clients", index] = _CLIENTS
-
-
-def _entries(value: str) -> Iterator[tuple[str, str]]:
-    entries = [entry.strip() for entry in value.split(",") if entry.strip()]
-    return ((f"{CLIENT_KEYS} entry {number}", entry) for number, entry in enumerate(entries, 1))
-
-
-_CLIENTS = Origin(Source.ENVIRONMENT, CLIENT_KEYS)
+        draft.origins[section, index] = origin

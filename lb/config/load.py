@@ -11,7 +11,7 @@ from lb.config.file import read_file, read_text
 from lb.config.model import Config
 from lb.config.problems import ConfigProblems, Loaded, explain
 from lb.config.rules import conflicts, conflicts_in_draft, warnings
-from lb.config.settings import CLIENT_KEYS, CONFIG_FILE, CONFIG_INLINE, Path
+from lb.config.settings import CONFIG_FILE, CONFIG_INLINE, KEY_LISTS, Path
 
 OPTIONS: Mapping[str, tuple[str, ...]] = {
     "--host": ("listen", "host"),
@@ -55,7 +55,7 @@ def read(
 def _replaced(found: Mapping[str, str]) -> list[str]:
     """Sections of the file that the environment replaces as a whole."""
     backends = ["backends"] if any(name.startswith("BACKEND_") for name in found) else []
-    return backends + (["clients"] if CLIENT_KEYS in found else [])
+    return backends + [section for variable, section in KEY_LISTS.items() if variable in found]
 
 
 def _read_file(

@@ -177,6 +177,7 @@ class Config(Section):
     backends: tuple[BackendSection, ...] = ()
     clients: tuple[ClientSection, ...] = ()
     entra: EntraSection | None = None
+    operators: tuple[ClientSection, ...] = ()
     tenants: tuple[TenantSection, ...] = ()
     tenancy: TenancySection = TenancySection()
     redis: RedisSection = RedisSection()
@@ -203,6 +204,10 @@ class Config(Section):
         """SHA-256 of a client's key to the client's name; empty when no keys are asked for."""
         return MappingProxyType({key: client.name for client in self.clients for key in client.keys})
 
+    def operator_keys(self) -> Mapping[bytes, str]:
+        """SHA-256 of an operator's key to the operator's name; empty when no keys are asked for."""
+        return MappingProxyType({key: operator.name for operator in self.operators for key in operator.keys})
+
     def entra_settings(self) -> callers.EntraSettings | None:
         """Which Entra tokens are good, or None when callers are not checked by tokens."""
         return self.entra.to_domain() if self.entra else None
@@ -222,6 +227,11 @@ class Config(Section):
     def open_to_strangers(self) -> bool:
         """Can anyone who reaches this machine spend the backends' quota?"""
         return not self.checks_callers and not address.is_loopback(self.listen.host)
+
+    @property
+    def admin_on_loopback(self) -> bool:
+        """Does the operator listener hear this machine only?"""
+        return address.is_loopback(self.admin.host)
 
     def proxy_for(self, url: str) -> str | None:
         """The proxy that stands between us and an https address, or None."""

@@ -12,7 +12,7 @@ from lb.config.draft import Draft, Origin, Source, dotted
 from lb.config.environment import SERVICE_LINKS
 from lb.config.model import BackendSection, ClientSection, Config
 from lb.config.section import Section
-from lb.config.settings import BY_PATH, CLIENT_KEYS, SECRETS, SUFFIXES, Path
+from lb.config.settings import BY_PATH, KEY_LISTS, SECRETS, SUFFIXES, Path
 from lb.config.tenants import LimitsOfTenant, TenantSection
 from lb.config.values import Wrong, did_you_mean
 
@@ -98,12 +98,12 @@ def _in_tree(location: tuple[int | str, ...], draft: Draft) -> Path:
 
 def place(path: Path, draft: Draft) -> str:
     """The variable, the option or the place in the file that says this, or that would have to."""
-    if path in draft.origins and not (path[:1] == ("clients",) and draft.origins[path].name == CLIENT_KEYS):
+    if path in draft.origins and draft.origins[path].name not in KEY_LISTS:
         return str(draft.origins[path])
     parent = next((draft.origins[path[:end]] for end in range(len(path), 0, -1) if path[:end] in draft.origins), None)
     if parent is None or parent.source is not Source.FILE:
-        if path[:1] == ("clients",):
-            return f"{CLIENT_KEYS} ({_client(path, draft)!r})" if len(path) > 1 else CLIENT_KEYS
+        if path[:1] in _KEY_LISTS:
+            return _key_list(path, draft)
         if path[:1] == ("backends",) and len(path) == 3 and parent:
             return f"{parent.name}_{SUFFIXES.get(str(path[2]), str(path[2]).upper())}"
         if path in BY_PATH:
@@ -111,14 +111,21 @@ def place(path: Path, draft: Draft) -> str:
     return dotted(path) + (parent.where if parent else "")
 
 
-def _client(path: Path, draft: Draft) -> str:
-    return str(draft.tree["clients"][path[1]].get("name", ""))[:64]
+_KEY_LISTS: dict[Path, str] = {(section,): variable for variable, section in KEY_LISTS.items()}
+
+
+def _key_list(path: Path, draft: Draft) -> str:
+    variable = _KEY_LISTS[path[:1]]
+    if len(path) == 1:
+        return variable
+    name = str(draft.tree[str(path[0])][path[1]].get("name", ""))[:64]
+    return f"{variable} ({name!r})"
 
 
 def _section(path: Path) -> type[Section]:
     if path[:1] == ("backends",):
         return BackendSection
-    if path[:1] == ("clients",):
+    if path[:1] in _KEY_LISTS:
         return ClientSection
     if path[:1] == ("tenants",):
         return TenantSection if len(path) < 4 else LimitsOfTenant

@@ -1,7 +1,7 @@
 """What must hold between settings, and what is allowed but worth a warning."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from lb.config import tenant_rules
 from lb.config.address import is_excepted, is_loopback, is_wildcard
 from lb.config.draft import Draft
-from lb.config.model import BackendSection, Config
+from lb.config.model import BackendSection, ClientSection, Config
 from lb.config.problems import place
 from lb.config.settings import Path
 from lb.config.values import size_text
@@ -43,7 +43,9 @@ def conflicts_in_draft(draft: Draft) -> Iterator[str]:
 
 def conflicts(config: Config, draft: Draft) -> Iterator[Conflict]:
     """Rules between values that are good by themselves."""
-    yield from _clients(config, draft)
+    yield from _clients("clients", config.clients, draft)
+    yield from _clients("operators", config.operators, draft)
+    yield from _both_kinds(config, draft)
     yield from _ports(config, draft)
     yield from _replay(config, draft)
     yield from _plain_proxy(config, draft)
@@ -52,11 +54,20 @@ def conflicts(config: Config, draft: Draft) -> Iterator[Conflict]:
     yield from _redis(config, draft)
 
 
-def _clients(config: Config, draft: Draft) -> Iterator[Conflict]:
+def _both_kinds(config: Config, draft: Draft) -> Iterator[Conflict]:
+    """A key that every client has must not switch backends off."""
+    clients = config.client_keys()
+    for index, operator in enumerate(config.operators):
+        for name in {clients[key] for key in operator.keys if key in clients}:
+            where = place(("operators", index), draft)
+            yield (), f"{where}: found a key that the client {name!r} has, too; allowed is one of its own"
+
+
+def _clients(section: str, clients: Sequence[ClientSection], draft: Draft) -> Iterator[Conflict]:
     owners: dict[bytes, str] = {}
     spelled: dict[str, str] = {}
-    for index, client in enumerate(config.clients):
-        where = place(("clients", index), draft)
+    for index, client in enumerate(clients):
+        where = place((section, index), draft)
         first = spelled.setdefault(client.name.lower(), client.name)
         if first != client.name:
             yield (

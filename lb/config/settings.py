@@ -71,10 +71,13 @@ SECTIONS = frozenset(setting.path[0] for setting in SETTINGS if len(setting.path
 CONFIG_FILE = "LB_CONFIG"
 CONFIG_INLINE = "LB_CONFIG_INLINE"
 CLIENT_KEYS = "LB_CLIENT_KEYS"
+ADMIN_KEYS = "LB_ADMIN_KEYS"
+KEY_LISTS = {CLIENT_KEYS: "clients", ADMIN_KEYS: "operators"}
+"""Lists of names with keys, and the section of the file that says the same."""
 ALL_PROXY = "ALL_PROXY"
 """Stands in for HTTPS_PROXY and HTTP_PROXY where these are not set, as in curl."""
 
-OTHERS = (CONFIG_FILE, CONFIG_INLINE, CLIENT_KEYS, ALL_PROXY)
+OTHERS = (CONFIG_FILE, CONFIG_INLINE, *KEY_LISTS, ALL_PROXY)
 VARIABLES = (*BY_VARIABLE, *OTHERS)
 
 BACKEND_FIELDS = {

@@ -22,6 +22,11 @@ OPEN = (
     "LB_ENTRA_TENANT_ID and LB_ENTRA_ALLOWED, or listen on 127.0.0.1"
 )
 
+ADMIN_OPEN = (
+    "The operator listener shows /metrics and /status to whoever reaches it, and its page is closed. Set "
+    "LB_ADMIN_KEYS, or listen on 127.0.0.1"
+)
+
 
 def run(loaded: Loaded, load: Load) -> int:
     """Serve until told to stop. `load` reads the configuration again. Returns the exit code."""
@@ -45,6 +50,8 @@ def _run(loaded: Loaded, load: Load, logs: Logs) -> int:
         return CANNOT_START
     if config.open_to_strangers:
         logs.say("warning", OPEN, host=config.listen.host)
+    if not config.admin_on_loopback and not config.operators:
+        logs.say("warning", ADMIN_OPEN, host=config.admin.host)
     if config.workers == 1:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(Life(loaded, load, logs, sock).live())

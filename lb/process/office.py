@@ -3,16 +3,23 @@
 import asyncio
 import signal
 import socket
-from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import orjson
 
 from lb.admin.merge import merged
 from lb.admin.server import AdminServer
+from lb.app import clock, door, exposition
+from lb.balancing.backend import Backend
+from lb.config import Config, ConfigProblems
+from lb.events import Recalled, Switched
+from lb.process.rereading import Load
+from lb.shared.orders import Orders
 from lb.shared.pages import Page
 from lb.shared.room import Room
-from lb.telemetry.exposition import Exposition
+from lb.telemetry.lines import LogLines
+from lb.telemetry.log import Logs
 from lb.telemetry.tallies import Snapshot
 
 PATIENCE_SECONDS = 0.25
@@ -22,13 +29,15 @@ PATIENCE_SECONDS = 0.25
 class Office:
     """See the head of this file."""
 
-    def __init__(
-        self, room: Room, sock: socket.socket, clock: Callable[[], float], started: float, exposition: Exposition
-    ) -> None:
+    def __init__(self, room: Room, config: Config, load: Load, logs: Logs, sock: socket.socket, started: float) -> None:
         self._room = room
-        self._exposition = exposition
+        self._orders = Orders(room)
+        self._load = load
+        self._logs = logs
+        self._tell = LogLines(logs)
+        self._door = door(config)
+        self._exposition = exposition(config)
         self._sock = sock
-        self._clock = clock
         self._started = started
         self._stop = asyncio.Event()
         self._rung = asyncio.Event()
@@ -36,10 +45,10 @@ class Office:
     async def live(self) -> int:
         """Serve until told to end, or until the supervisor is gone."""
         room, loop = self._room, asyncio.get_running_loop()
-        admin = AdminServer(self.overview, self.exposed)
+        admin = AdminServer(self.overview, self.exposed, self, self._door, self._logs.say)
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
-        for number in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to all; the supervisor says when to end
-            signal.signal(number, signal.SIG_IGN)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the supervisor says when to end
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         loop.add_reader(room.bells.fd(room.office), self._heard)
         loop.add_reader(room.lifeline, self._orphaned)
@@ -55,7 +64,7 @@ class Office:
         present = [(number, page, orjson.loads(page.content)["status"]) for number, page in pages.items()]
         living = [(number, page, status) for number, page, status in present if page.pid not in gone]
         document = merged([status for _, _, status in living], departed)
-        document["uptime_seconds"] = round(self._clock() - self._started, 3)
+        document["uptime_seconds"] = round(clock() - self._started, 3)
         document["workers"] = [
             {
                 "worker": number + 1,
@@ -66,6 +75,27 @@ class Office:
             for number, page, status in living
         ]
         return document
+
+    async def switch(self, backend: str, by: str, *, out: bool) -> bool:
+        """As an operator says: see `admin.controls`."""
+        rows = [row for row in (await self.overview())["backends"] if row["name"] == backend and row["out"] != out]
+        if not rows:
+            return False
+        switched = Backend(backend, rows[0]["url"])
+        self._orders.switch(clock(), switched, out=out)
+        self._tell(Switched(switched, out, by))
+        return True
+
+    async def recall(self, backend: str, deployment: str | None, by: str) -> bool:
+        """As an operator says: see `admin.controls`."""
+        place = backend, deployment
+        rows = [row for row in (await self.overview())["backends"] if (row["name"], row["deployment"]) == place]
+        if not rows or not rows[0]["seconds_left"]:
+            return False
+        recalled = Backend(backend, rows[0]["url"])
+        self._orders.recall(clock(), recalled, deployment)
+        self._tell(Recalled(recalled, deployment, by))
+        return True
 
     async def exposed(self) -> bytes:
         """The metrics of all workers together."""
@@ -96,6 +126,11 @@ class Office:
     def _heard(self) -> None:
         self._room.bells.silence(self._room.office)
         self._rung.set()
+
+    def _reload(self) -> None:
+        """The supervisor has found it good and told so; only the keys matter here."""
+        with suppress(ConfigProblems):
+            self._door.replace(self._load().config.operator_keys())
 
     def _orphaned(self) -> None:
         asyncio.get_running_loop().remove_reader(self._room.lifeline)

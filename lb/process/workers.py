@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 
-from lb.app import clock, exposition
+from lb.app import clock
 from lb.config import FileSignature, Loaded
 from lb.process.family import Child, Death, fork
 from lb.process.listening import address_of
@@ -115,7 +115,7 @@ class Supervisor:
             self._room.leave_lifeline()
             if child is self._office:
                 self._sock.close()
-                return Office(self._room, self._admin_sock, clock, self._started, exposition(self._loaded.config))
+                return Office(self._room, self._loaded.config, self._load, self._logs, self._admin_sock, self._started)
             self._admin_sock.close()
             self._logs.renderer.mark(child.number + 1)
             return Worker(child.number, self._room, self._loaded.config, self._load, self._logs, self._sock)
@@ -185,7 +185,7 @@ class Supervisor:
         loaded = read_again(self._load, self._loaded.config, self._logs)
         if loaded is not None:
             self._loaded = loaded
-            self._signal(self._children, signal.SIGHUP)
+            self._signal([*self._children, self._office], signal.SIGHUP)
             self._logs.say("info", "Configuration reloaded", backends=names(loaded.config))
 
     # The end.

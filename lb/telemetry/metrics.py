@@ -4,7 +4,7 @@ What it costs a request is in docs/metrics.md. All that is to be rendered is in 
 """
 
 from bisect import bisect_left
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -159,6 +159,22 @@ class Metrics(Observer):
         for (name, *labels), value in (self._zeros() | self._others).items():
             shown[name].append([*labels, value])
         return dict(shown)
+
+    @property
+    def knows_tokens(self) -> bool:
+        """Has the cost of any reply been read?"""
+        return bool(self._spent)
+
+    def totals(self) -> dict[str, tuple[int, int]]:
+        """Attempts and tokens by backend, since the start."""
+        attempts: Counter[str] = Counter()
+        tokens: Counter[str] = Counter()
+        for (backend, _, _), count in self._judged.items():
+            attempts[backend] += count
+        for (name, _, _), spent in self._spent.items():
+            if name is not None:
+                tokens[name] += spent.total
+        return {name: (attempts[name], tokens[name]) for name in attempts | tokens}
 
     def _zeros(self) -> dict[tuple[str, ...], float]:
         """What has not happened yet, where it could have: Prometheus sees no rise from nothing to 1."""

@@ -21,6 +21,7 @@ def row(deployment: str | None = "chat", state: str = "available", **more: Any) 
         "throttled": 0,
         "faulted": 0,
         "headroom": None,
+        "out": False,
         **more,
     }
 
@@ -34,9 +35,24 @@ def document(*rows: dict[str, Any], finished: int = 0, connections: int = 0, **m
         "policy": "least-loaded",
         "connections": connections,
         "requests": {"finished": finished, "outcomes": {"relayed": finished} if finished else {}},
+        "waiting": 0,
         "backends": list(rows),
+        "rates": rates(),
+        "tenants": [],
+        "recent": [],
         **more,
     }
+
+
+def rates(
+    last_step: int = 7, requests: tuple[int, ...] = (0, 0, 0), tokens: tuple[int, ...] | None = None
+) -> dict[str, Any]:
+    row = {"name": "BACKEND_1", "requests": list(requests), "tokens": None if tokens is None else list(tokens)}
+    return {"step_seconds": 5, "last_step": last_step, "backends": [row]}
+
+
+def asked(name: str, at: float, outcome: str = "relayed", attempts: int = 1) -> dict[str, Any]:
+    return {"request_id": name, "at": at, "outcome": outcome, "status": 200, "attempts": [{}] * attempts}
 
 
 def test_counts_are_added_up() -> None:
@@ -104,3 +120,36 @@ def test_a_backend_that_was_taken_out_of_the_configuration_is_not_shown_for_the_
     found = merged([document(elsewhere)], [dead])
     assert [one["name"] for one in found["backends"]] == ["BACKEND_2"]
     assert found["requests"]["finished"] == 5
+
+
+def test_steps_are_added_up_where_they_fall_together() -> None:
+    parts = [rates(7, (1, 2, 3), (10, 20, 30)), rates(6, (4, 5, 6)), rates(-1)]
+    found = merged([document(row(), rates=part) for part in parts])["rates"]
+    assert found["last_step"] == 7
+    assert found["backends"] == [{"name": "BACKEND_1", "requests": [6, 8, 3], "tokens": [10, 20, 30]}]
+
+
+def test_tokens_that_nobody_counts_are_unknown() -> None:
+    found = merged([document(row(), rates=rates()), document(row(), rates=rates())])["rates"]
+    assert found["backends"][0]["tokens"] is None
+
+
+def test_budgets_are_shared_and_what_waits_adds_up() -> None:
+    tenants = [{"name": "ada", "waiting": waiting, "budgets": [{"used": 5}]} for waiting in (2, 3)]
+    found = merged([document(waiting=count, tenants=[tenant]) for count, tenant in zip((2, 3), tenants, strict=True)])
+    assert found["waiting"] == 5
+    assert found["tenants"] == [{"name": "ada", "waiting": 5, "budgets": [{"used": 5}]}]
+
+
+def test_the_last_requests_are_those_of_all_newest_first() -> None:
+    one = document(recent=[asked("d", 4.0), asked("a", 1.0)])
+    dead = left_behind(document(recent=[asked("c", 3.0, "exhausted"), asked("b", 2.0)]))
+    assert [entry["request_id"] for entry in merged([one], [dead])["recent"]] == ["d", "c", "b", "a"]
+
+
+def test_many_plain_requests_of_one_worker_do_not_push_out_the_failovers_of_another() -> None:
+    plain = document(recent=[asked(f"p{number}", 1000.0 - number) for number in range(100)])
+    failovers = document(recent=[asked(f"f{number}", 500.0 - number, attempts=2) for number in range(100)])
+    found = merged([plain, plain, failovers])["recent"]
+    assert sum(len(entry["attempts"]) == 2 for entry in found) == 100
+    assert len(found) == 200

@@ -19,7 +19,7 @@ ROWS = {
     if line.startswith("| `")
     for cells in [[cell.strip() for cell in line.strip("|").split(" | ")]]
 }
-LISTS = ("backends", "clients", "tenants")
+LISTS = ("backends", "clients", "operators", "tenants")
 REQUIRED_TOGETHER = {"LB_ENTRA_TENANT_ID": "-", "LB_ENTRA_ALLOWED": "required with a tenant"}
 
 
@@ -50,7 +50,7 @@ def test_every_backend_variable_is_in_the_document(suffix: str, field: str) -> N
 
 def test_the_document_has_no_setting_that_the_code_has_not() -> None:
     known = {setting.variable for setting in SETTINGS} | {f"BACKEND_<x>_{suffix}" for suffix in BACKEND_FIELDS}
-    assert ROWS.keys() == known | {"LB_CLIENT_KEYS"}
+    assert ROWS.keys() == known | {"LB_CLIENT_KEYS", "LB_ADMIN_KEYS"}
     named = set(re.findall(r"\bLB_[A-Z_]+\b", DOCUMENT))
     assert named - {"LB_SERVICE_", "LB_PORT_", "LB_"} <= set(VARIABLES)
     assert {name for name in VARIABLES if name.startswith("LB_")} <= named
