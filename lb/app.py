@@ -1,6 +1,7 @@
 """Composition root: the one module that knows every other. Reads as a list, with the reason for each place."""
 
 import asyncio
+import mmap
 import random
 import socket
 import time
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from lb.admin.door import Door
 from lb.admin.server import AdminServer
 from lb.admin.status import document
+from lb.balancing.affinity import Affinity
 from lb.balancing.peers import Peers
+from lb.balancing.pins import Memory, Pins, size_of
 from lb.balancing.policy import POLICIES
 from lb.balancing.pool import Pool
 from lb.balancing.verdict import Judge
@@ -23,6 +26,7 @@ from lb.gateway import Gateway
 from lb.metering.book import Book
 from lb.metering.quota import Quota
 from lb.spine.admission import Admission
+from lb.spine.binding import Bindings
 from lb.spine.watching import Watch, watch_cost
 from lb.telemetry.beliefs import belief_rows
 from lb.telemetry.exposition import Exposition
@@ -60,12 +64,19 @@ class App:
     """Everything that serves traffic in one process, put together from a configuration.
 
     `peers` are the other workers, where there are any; their operator listener is the office's, and in `book` they add
-    up what tenants use.
+    up what tenants use, and in `pins` they note which backend holds what.
     """
 
     _link: "Link | None" = None
 
-    def __init__(self, config: Config, logs: Logs, peers: Peers | None = None, book: Book | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        logs: Logs,
+        peers: Peers | None = None,
+        book: Book | None = None,
+        pins: Memory | None = None,
+    ) -> None:
         self.config = config
         self._logs = logs
         self.started = clock()
@@ -97,6 +108,8 @@ class App:
             rng=random.Random(),  # noqa: S311 - a share of traffic is no secret
             peers=peers,
         )
+        memory = mmap.mmap(-1, size_of(config.affinity.entries)) if pins is None else pins
+        self.affinity = Affinity(Pins(memory), config.domain_backends())
         # The way out.
         self.credentials = Credentials(wall, clock, default_azure(config.platform.azure_client_id))
         self.transport = self._transport(config)
@@ -112,7 +125,7 @@ class App:
         self._open_room(config)
         self.callers = Callers(config.client_keys(), config.entra_settings(), wall, clock)
         self.gateway = Gateway(self.callers.identify, self.failover, clock, self.emit, explain=config.explain)
-        self.gateway.watches = _watches(config)
+        self._bind(config)
         # Budgets survive every reload, too; they are asked only where there are tenants.
         ahead = wall() - clock()
         quota = Quota((), lambda now: now + ahead, None if config.redis.url else book)
@@ -159,6 +172,7 @@ class App:
         """Swap the configuration under running requests: what is believed of a backend that stays is kept."""
         old, self.config = self.config, config
         self.pool.replace(config.domain_backends(), POLICIES[config.policy])
+        self.affinity.replace(config.domain_backends())
         for name in _names(config):
             self.metrics.deployments.admit(name)
         if _transport_settings(old) != _transport_settings(config):
@@ -175,7 +189,7 @@ class App:
         self.door.replace(config.operator_keys())
         self._admit(config)
         self.gateway.explain = config.explain
-        self.gateway.watches = _watches(config)
+        self._bind(config)
         self.server.limits = _limits(config)
 
     async def drain(self) -> None:
@@ -249,6 +263,7 @@ class App:
             "lb_backend_connections_opened_total": [[counters.opened]],
             "lb_backend_connections_reused_total": [[counters.reused]],
             "lb_backend_handshakes_total": [[counters.handshakes]],
+            "lb_pins": [[self.affinity.pins.held]],
             "lb_kept_bytes": [[self.server.kept_bytes]],
             "lb_log_lines_dropped_total": [[self._logs.writer.lost]],
             **({} if self._link is None else self._link.readings()),
@@ -297,6 +312,22 @@ class App:
         room = self.failover.permits.room
         room.seconds, room.most = config.limits.max_wait_seconds, config.limits.max_waiting
         room.look()
+
+    def _bind(self, config: Config) -> None:
+        """Requests with objects, or with a prompt that a backend knows, are led there; nothing is asked where neither
+        is wanted."""
+        wanted = config.affinity
+        watches = _watches(config)
+        self.gateway.bindings = None
+        if wanted.objects or wanted.prompt_cache_key or wanted.prompt_prefix_bytes:
+            self.gateway.bindings = bindings = Bindings(
+                self.affinity if wanted.objects else None,
+                self.emit,
+                cache_keys=wanted.prompt_cache_key,
+                prefix=wanted.prompt_prefix_bytes,
+            )
+            watches += [bindings.watch] if wanted.objects else []
+        self.gateway.watches = watches
 
     def _admit(self, config: Config) -> None:
         tenants, tenancy = config.domain_tenants(), config.tenancy

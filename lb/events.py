@@ -103,7 +103,48 @@ class OverQuota:
     seconds: float | None
 
 
-Event = Attempted | Judged | Finished | Cooled | Ejected | Restored | Switched | Recalled | Exhausted | OverQuota
+@dataclass(slots=True)
+class Healed:
+    """A request found what it names on `backend`, after others had said that they do not have it."""
+
+    request_id: str
+    backend: Backend
+    missed: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Scattered:
+    """A request names objects that live on different backends, so it is refused."""
+
+    request_id: str
+    deployment: str | None
+    places: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Trespassed:
+    """A request names another tenant's object, so to it that does not exist."""
+
+    request_id: str
+    tenant: str
+    deployment: str | None
+
+
+Event = (
+    Attempted
+    | Judged
+    | Finished
+    | Cooled
+    | Ejected
+    | Restored
+    | Switched
+    | Recalled
+    | Exhausted
+    | OverQuota
+    | Healed
+    | Scattered
+    | Trespassed
+)
 Emit = Callable[[Event], None]
 
 
@@ -144,11 +185,14 @@ __all__ = [
     "Event",
     "Exhausted",
     "Finished",
+    "Healed",
     "Judged",
     "Observer",
     "Outcome",
     "OverQuota",
     "Recalled",
     "Restored",
+    "Scattered",
     "Switched",
+    "Trespassed",
 ]

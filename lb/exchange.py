@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from lb.balancing.affinity import Binding
 from lb.balancing.asker import ANYBODY, Asker
 from lb.balancing.backend import Backend
 from lb.metering.quota import Ticket
@@ -70,6 +71,12 @@ class Request:
     """Told when the content is needed no longer: its share of the memory for bodies is free again."""
     fields: bytes = b""
     """`headers`, rendered once for all attempts."""
+    binding: Binding | None = None
+    """Where the objects live that it names."""
+    key: bytes = b""
+    """Requests with the same key are better sent to the same backend."""
+    sent_to: str | None = None
+    """The backend whose answer is relayed."""
     once: bool = False
     """It makes something that must not be made twice, so it is not sent again where it may have arrived."""
 

@@ -7,12 +7,13 @@ our own bug - closes what is open and returns every permit.
 from collections.abc import Callable
 from types import TracebackType
 
+from lb.balancing.affinity import bound_for
 from lb.balancing.attempt import Attempt
 from lb.balancing.backend import Backend
 from lb.balancing.budget import FaultBudget
 from lb.balancing.pool import Pool
 from lb.balancing.routing import Operation, Route, rewrite_target
-from lb.balancing.verdict import Faulted, Judge, Relay, Throttled, Unsent, Verdict
+from lb.balancing.verdict import Faulted, Judge, Missed, Relay, Throttled, Unsent, Verdict
 from lb.events import Attempted, Emit, Exhausted, Judged
 from lb.exchange import BackendFailed, Blame, Reply, Request, Transport
 from lb.refusal import Refusal
@@ -60,6 +61,8 @@ class Answering:
         "_held",
         "_last",
         "_last_by",
+        "_missed",
+        "_missed_by",
         "_paid",
         "_request",
         "_route",
@@ -79,15 +82,17 @@ class Answering:
         self._failed: list[Attempt] = []
         self._last: Reply | None = None
         self._last_by: Backend | None = None
+        self._missed: Reply | None = None
+        self._missed_by: Backend | None = None
         self._paid = False
         self.reply: Reply | None = None
         self.answered_by: Backend | None = None
         self.attempts = 0
         self.tried: list[Tried] = []
         asker = request.asker
-        self._wish = Wish(
-            request.id, asker, route.deployment, self.tried, set(asker.strangers) if asker.pinned else set()
-        )
+        if request.binding is not None:
+            asker = bound_for(asker, request.binding, failover.pool.backends)
+        self._wish = Wish(request.id, asker, route.deployment, self.tried, set(asker.excluded), key=request.key)
         self.waited = 0.0
         """Seconds that the last attempt took."""
 
@@ -95,6 +100,11 @@ class Answering:
     def throttled(self) -> int:
         """Backends that refused for a limit."""
         return sum(isinstance(tried.verdict, Throttled) for tried in self.tried)
+
+    @property
+    def misses(self) -> list[str]:
+        """Backends that do not have what the request names."""
+        return [tried.backend for tried in self.tried if isinstance(tried.verdict, Missed)]
 
     async def __aenter__(self) -> Reply | Refusal:
         try:
@@ -117,12 +127,14 @@ class Answering:
             names.add(attempt.backend.name)
             verdict = await self._try(attempt, names)
             if isinstance(verdict, Relay):
-                self._forget_last()
+                self._forget_kept()
                 assert self.reply is not None  # noqa: S101 - only a reply can be judged worth relaying
                 return self.reply
             self._put_aside(attempt, verdict)
             if not self._may_go_on(verdict, names):
                 return self._settle(verdict)
+            if isinstance(verdict, Missed):
+                self._look_elsewhere(names)
         return self._conclude()
 
     async def _try(self, attempt: Attempt, names: set[str]) -> Verdict:
@@ -183,7 +195,10 @@ class Answering:
         """Not worth relaying: keep a fault's reply, which may turn out to be the best there is, and drop any other."""
         self.tried.append(Tried(attempt.backend.name, verdict))
         self._failover.pool.release(attempt)
-        if not isinstance(verdict, Faulted):
+        if isinstance(verdict, Missed) and self._missed is None:
+            self._missed, self.reply = self.reply, None
+            self._missed_by, self.answered_by = attempt.backend, None
+        elif not isinstance(verdict, Faulted):
             self._drop()
         elif self.reply is not None:
             self._forget_last()
@@ -208,6 +223,13 @@ class Answering:
         reachable = self._failover.pool.reachable(now, self._route.deployment, names)
         return not reachable or self._failover.budget.retry(now)
 
+    def _look_elsewhere(self, names: set[str]) -> None:
+        """Who was thought to have what the request names has it not: everybody may be asked who may at all."""
+        if self._wish.asker is not self._request.asker:
+            self._wish.asker = self._request.asker
+            names.clear()
+            names.update(self._request.asker.excluded, [tried.backend for tried in self.tried])
+
     def _may_leave(self, names: set[str]) -> bool:
         """A backend takes long: is there another one that may be asked instead? Then that retry is paid for."""
         failover, now = self._failover, self._failover.clock()
@@ -225,12 +247,12 @@ class Answering:
             return self._cannot_send_again()
         if self._last is not None and isinstance(verdict, Faulted):
             return self._relay_last()
-        return self._nobody_left()
+        return self._relay_missed() if isinstance(verdict, Missed) else self._nobody_left()
 
     def _cannot_send_again(self) -> Refusal:
         """Throttled with a body that is gone: the client may send it again as soon as anybody would take it."""
         failover, deployment, now = self._failover, self._route.deployment, self._failover.clock()
-        excluded = self._request.asker.excluded
+        excluded = self._wish.asker.excluded
         waits = failover.pool.soonest(now, deployment, excluded)
         if waits is None or failover.pool.others(now, deployment, set(excluded)):
             return cannot_send_again(SOON)
@@ -240,7 +262,8 @@ class Answering:
     def _conclude(self) -> Reply | Refusal:
         """Nobody is left to try. Throttling comes first, since the client can do something about it: wait."""
         failover, deployment = self._failover, self._route.deployment
-        seconds = failover.pool.soonest(failover.clock(), deployment, self._request.asker.excluded)
+        excluded = self._wish.asker.excluded.union(self.misses)
+        seconds = failover.pool.soonest(failover.clock(), deployment, excluded)
         if seconds is None and any(isinstance(tried.verdict, Throttled) for tried in self.tried):
             seconds = SOON  # it was so short that it is over
         if seconds is None and self._wish.queued and not self.tried:
@@ -248,7 +271,15 @@ class Answering:
         if seconds is not None:
             failover.emit(Exhausted(self._request.id, deployment, seconds))
             return all_throttled(seconds)
+        if self._missed is not None and not self._may_be_elsewhere():
+            return self._relay_missed()
         return self._relay_last() if self._last is not None else self._nobody_left()
+
+    def _may_be_elsewhere(self) -> bool:
+        """Does a backend that could not be asked, or failed, perhaps have what the others have not?"""
+        excluded = self._wish.asker.excluded
+        out = [name for name in self._failover.pool.taken_out(self._route.deployment) if name not in excluded]
+        return bool(out) or len(self.misses) < len(self.tried)
 
     def _nobody_left(self) -> Refusal:
         return nobody_left(self.tried, self._failover.pool.taken_out(self._route.deployment))
@@ -259,10 +290,23 @@ class Answering:
         self.answered_by = self._last_by
         return self.reply
 
+    def _relay_missed(self) -> Reply:
+        """Nobody has it: what the first one said, who was the likeliest to have it."""
+        assert self._missed is not None  # noqa: S101 - both callers have looked
+        self.reply, self._missed = self._missed, None
+        self.answered_by = self._missed_by
+        return self.reply
+
     def _drop(self) -> None:
         if self.reply is not None:
             self.reply.close()
             self.reply = self.answered_by = None
+
+    def _forget_kept(self) -> None:
+        self._forget_last()
+        if self._missed is not None:
+            self._missed.close()
+            self._missed = None
 
     def _forget_last(self) -> None:
         if self._last is not None:
@@ -271,7 +315,7 @@ class Answering:
 
     def _close(self) -> None:
         self._drop()
-        self._forget_last()
+        self._forget_kept()
         for attempt in self._held:
             awaited = _is_awaited(attempt)
             self._failover.pool.release(attempt)

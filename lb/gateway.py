@@ -11,6 +11,7 @@ from lb.metering.quota import Ticket
 from lb.metering.usage import Usage
 from lb.refusal import Head, Refusal
 from lb.spine.admission import Admission
+from lb.spine.binding import Bindings
 from lb.spine.conclusion import not_served
 from lb.spine.scanned import read_along
 from lb.spine.watching import Watch, together
@@ -32,6 +33,8 @@ class Gateway:
         self.explain = explain
         self.admission: Admission | None = None
         """Asked where there are tenants."""
+        self.bindings: Bindings | None = None
+        """Asked where objects are to be found again."""
         self.watches: Sequence[Watch] = ()
         """Each may look at a reply that is relayed."""
         self._clock = clock
@@ -63,6 +66,8 @@ class Gateway:
 
     async def _answer(self, request: Request, client: Client, told: Finished, started: float) -> None:
         found = self._route(request) if self.admission is None else self._admit(request, told, self.admission)
+        if self.bindings is not None and not isinstance(found, Refusal):
+            found = self.bindings.bind(request, found) or found
         if isinstance(found, Refusal):
             self._refuse(request, client, told, found)
             told.outcome = Outcome.REFUSED
@@ -77,7 +82,9 @@ class Gateway:
                     self._refuse(request, client, told, answer)
                     told.outcome = Outcome.EXHAUSTED
                     return
-                told.status = answer.status
+                told.status, request.sent_to = answer.status, told.backend
+                if request.binding is not None and self.bindings is not None:
+                    self.bindings.settle(request, answering, answer)
                 watching = client.tap = together(self.watches, request, found, answer) if self.watches else None
                 request.forget_content()
                 told.first_byte = self._clock() - started

@@ -33,11 +33,16 @@ class Refusal:
     code: str
     message: str
     headers: Headers = ()
+    param: str | None = None
+    """What of the request it is about, where the answer stands in for a backend's own."""
 
     @property
     def body(self) -> bytes:
         """The answer's JSON body."""
-        return error_body(self.code, self.message)
+        if self.param is None:
+            return error_body(self.code, self.message)
+        error = {"message": self.message, "type": "invalid_request_error", "param": self.param, "code": self.code}
+        return json.dumps({"error": error}, separators=(",", ":")).encode()
 
 
 def error_body(code: str, message: str) -> bytes:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from lb.balancing.attempt import Attempt
 from lb.balancing.health import Health
 from lb.balancing.transitions import Cooled, Ejected, Restored, Tell
-from lb.balancing.verdict import Faulted, Misconfigured, Relay, Throttled, Unsent, Verdict
+from lb.balancing.verdict import Faulted, Misconfigured, Missed, Relay, Throttled, Unsent, Verdict
 
 POISON_COOLDOWN = 10.0
 """Seconds at most for a Retry-After that is about one oversized request rather than about the deployment."""
@@ -25,7 +25,7 @@ class Learning:
     def learn(self, now: float, attempt: Attempt, verdict: Verdict, earlier: Sequence[Attempt]) -> None:
         """Update the health of the attempt's (backend, deployment)."""
         match verdict:
-            case Relay():
+            case Relay() | Missed():
                 self._answered(attempt)
                 if verdict.served:
                     self._succeeded(now, attempt)

@@ -16,6 +16,7 @@ from lb.balancing.peers import Peers
 from lb.balancing.policy import Policy, least_loaded, take_turn
 from lb.balancing.sharing import Sharing
 from lb.balancing.snapshot import Row, rows
+from lb.balancing.sticky import sticky
 from lb.balancing.table import Table
 from lb.balancing.transitions import Recalled, Switched, Tell
 from lb.balancing.verdict import Verdict
@@ -72,16 +73,18 @@ class Pool:
         tried: set[str],
         request_id: str,
         avoid: frozenset[str] = frozenset(),
+        key: bytes = b"",
     ) -> Attempt | None:
         """A permit for the best backend not yet in `tried`, or None. Lowest priority number first, then the policy.
 
-        Backends in `avoid` are asked only when no other is available.
+        Backends in `avoid` are asked only when no other is available. Requests with the same `key` go to the same
+        backend, where it is one of several equals and not loaded above its share.
         """
         if now >= self._next_return:
             self.expire(now)
         if self._sharing is not None:
-            return self._begin_among_peers(now, deployment, tried, request_id, avoid, self._sharing)
-        chosen = self._choose(now, deployment, tried, avoid)
+            return self._begin_among_peers(now, deployment, tried, request_id, avoid, key, self._sharing)
+        chosen = self._choose(now, deployment, tried, avoid, key)
         return None if chosen is None else self._permit(now, chosen, request_id)
 
     def _begin_among_peers(
@@ -91,11 +94,12 @@ class Pool:
         tried: set[str],
         request_id: str,
         avoid: frozenset[str],
+        key: bytes,
         sharing: Sharing,
     ) -> Attempt | None:
         """As `begin`, with what other workers know, and within what all of them together may do."""
         sharing.hear(now)
-        while (chosen := self._choose(now, deployment, tried, avoid)) is not None:
+        while (chosen := self._choose(now, deployment, tried, avoid, key)) is not None:
             risky = not (chosen.admits(now) or (chosen.silent and self._throttled(now, deployment)))
             attempt = self._permit(now, chosen, request_id)
             if not attempt.bound:
@@ -106,11 +110,13 @@ class Pool:
             self.release(attempt)
         return None
 
-    def _choose(self, now: float, deployment: str | None, tried: set[str], avoid: frozenset[str]) -> Health | None:
+    def _choose(
+        self, now: float, deployment: str | None, tried: set[str], avoid: frozenset[str], key: bytes
+    ) -> Health | None:
         candidates = self._candidates(now, deployment, tried | avoid) if avoid else []
         candidates = candidates or self._candidates(now, deployment, tried)
         if len(candidates) > 1:
-            chosen = self._policy(candidates, now, self._rng)
+            chosen = (sticky(candidates, key) if key else None) or self._policy(candidates, now, self._rng)
             take_turn(candidates, chosen)
         elif candidates:
             chosen = candidates[0]

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from lb.balancing.verdict import NO_DEPLOYMENT, RELAY, Faulted, Misconfigured, Throttled, Verdict
+from lb.balancing.verdict import NO_DEPLOYMENT, RELAY, Faulted, Misconfigured, Missed, Throttled, Verdict
 
 OPENING = frozenset({"response.created", "response.queued", "response.in_progress"})
 """Events of the Responses API that come before anything is decided."""
@@ -19,6 +19,7 @@ THROTTLED = frozenset({"429", "rate_limit_exceeded", "rate_limit_reached", "too_
 FAULTED = frozenset({"408", "500", "502", "503", "504", "server_error", "internal_error", "internal_server_error",
                      "internalservererror", "service_unavailable", "serviceunavailable", "bad_gateway",
                      "gateway_timeout", "timeout", "operation_timeout", "api_error"})  # fmt: skip
+MISSED = frozenset({"previous_response_not_found", "invalid_encrypted_content"})
 BUSY = ("currently experiencing high demand", "exceeded token rate limit", "exceeded call rate limit")
 """What Azure writes when a limit is reached or a model has no capacity left, under changing codes or none."""
 
@@ -76,4 +77,6 @@ def _judge_error(error: dict[str, Any], throttled: Callable[[str], Throttled]) -
         return Faulted(f"in-stream {code}", in_stream=True)
     if "deploymentnotfound" in words:
         return Misconfigured(NO_DEPLOYMENT)
+    if words & MISSED:
+        return Missed(f"in-stream {code}")
     return RELAY

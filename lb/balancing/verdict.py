@@ -14,6 +14,18 @@ NO_DEPLOYMENT = "DeploymentNotFound: there is no deployment of this name"
 _NO_DEPLOYMENT_CODE = re.compile(rb'"(?:code|type)"\s*:\s*"DeploymentNotFound"', re.IGNORECASE)
 """As a code only: messages repeat what callers sent, and with these words in an id they could eject a backend."""
 
+_MISS_CODE = re.compile(
+    rb'"code"\s*:\s*"(?:previous_response_not_found|invalid_encrypted_content|item_not_found|file_?not_?found)"',
+    re.IGNORECASE,
+)
+_MISS_MESSAGE = re.compile(
+    rb'"message"\s*:\s*"(?:[^"\\]|\\.){0,2000}?'
+    rb"(?:\bnot\s+(?:be\s+)?found\b|\bcould not be (?:verified|decrypted|parsed)\b|"
+    rb"ownership verification failure|\bdoes not exist\b|\bno such\b|\bno \w+ found\b)",
+    re.IGNORECASE,
+)
+"""What is said of an object of another resource. Azure was seen to say it with the code and without one."""
+
 Get = Callable[[bytes], bytes | None]
 """First value of a header field by its lower-case name."""
 
@@ -68,7 +80,16 @@ class Unsent:
     said: str = "unsent"
 
 
-Verdict = Relay | Throttled | Faulted | Misconfigured | Unsent
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """The backend does not have an object that the request names, so it did nothing: another one may have it."""
+
+    reason: str
+    served: bool = False
+    said: str = "missed"
+
+
+Verdict = Relay | Throttled | Faulted | Misconfigured | Missed | Unsent
 
 RELAY = Relay()
 RELAY_ERROR = Relay(served=False)
@@ -83,7 +104,7 @@ class Judge:
     max_cooldown: float = MAX_COOLDOWN
 
     def head(self, status: int, get: Get) -> Verdict:
-        """Judge by status and header fields; a 404 may turn out otherwise once its body is read (see `body`)."""
+        """Judge by status and header fields; an unclear one may turn out otherwise by its body (see `body`)."""
         if status < 400:
             return RELAY
         if status == 429 or (status == 503 and asks_for_silence(get)):
@@ -94,10 +115,16 @@ class Judge:
             return Misconfigured(f"HTTP {status}: the backend refuses the credential it was given")
         return RELAY_ERROR
 
-    def body(self, status: int, body: bytes) -> Verdict:
-        """Judge the one status that is ambiguous without its body: 404 for a deployment that is not there."""
+    def unclear(self, status: int, *, bound: bool) -> bool:
+        """Is this status ambiguous without the reply's body? `bound`: the request names objects."""
+        return status == 404 or (bound and status == 400)
+
+    def body(self, status: int, body: bytes, *, bound: bool = False) -> Verdict:
+        """Judge an unclear status: 404 for a deployment that is not there, 404 or 400 for an object that is not."""
         if status == 404 and _NO_DEPLOYMENT_CODE.search(body):
             return Misconfigured(NO_DEPLOYMENT)
+        if bound and (status == 404 or _MISS_CODE.search(body) or _MISS_MESSAGE.search(body)):
+            return Missed(f"HTTP {status}: it does not have what the request names")
         return RELAY_ERROR
 
     def throttled(self, reason: str, get: Get) -> Throttled:

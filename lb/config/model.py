@@ -154,6 +154,16 @@ class LimitsSection(Section):
     sse_keepalive_seconds: Annotated[float, BeforeValidator(values.number(0, 3600))] = 0.0
 
 
+class AffinitySection(Section):
+    """Which requests go back to the backend that knows what they name, or what they begin with."""
+
+    objects: Annotated[bool, BeforeValidator(values.switch)] = True
+    entries: Annotated[int, BeforeValidator(values.whole(1000, 10_000_000))] = 100_000
+    list_unowned: Annotated[bool, BeforeValidator(values.switch)] = False
+    prompt_cache_key: Annotated[bool, BeforeValidator(values.switch)] = True
+    prompt_prefix_bytes: Annotated[int, BeforeValidator(values.size(0, 2**20))] = 0
+
+
 class RedisSection(Section):
     """Through which several replicas share budgets and cooldowns."""
 
@@ -180,6 +190,7 @@ class Config(Section):
     operators: tuple[ClientSection, ...] = ()
     tenants: tuple[TenantSection, ...] = ()
     tenancy: TenancySection = TenancySection()
+    affinity: AffinitySection = AffinitySection()
     redis: RedisSection = RedisSection()
     listen: ListenSection = ListenSection()
     admin: AdminSection = AdminSection()

@@ -15,6 +15,7 @@ RESTART_SETTINGS = (
     ("log", "format"),
     ("log", "level"),
     ("ca_file",),
+    ("affinity", "entries"),
     ("redis", "url"),
     ("redis", "entra"),
     ("usage", "store"),

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from lb.app import clock
+from lb.balancing.pins import size_of
 from lb.config import FileSignature, Loaded
 from lb.process.family import Child, Death, fork
 from lb.process.listening import address_of
@@ -42,7 +43,7 @@ class Supervisor:
         self._logs = logs
         self._sock = sock
         self._admin_sock = admin_sock
-        self._room = Room(loaded.config.workers)
+        self._room = Room(loaded.config.workers, size_of(loaded.config.affinity.entries))
         self._testament = Testament(self._room)
         self._signature = FileSignature(loaded.file) if loaded.file else None
         self._started = clock()

@@ -1,6 +1,7 @@
 """Everything that the processes of one balancer have in common. Made before the first fork."""
 
 import os
+from mmap import mmap
 
 from lb.balancing.peers import Belief, Right
 from lb.shared.bells import Bells
@@ -14,7 +15,8 @@ from lb.shared.shares import Shares
 class Room:
     """Workers are numbered from 0; the office and the supervisor come after them."""
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, pins: int) -> None:
+        """`pins` is the memory, in bytes, for which backend holds what."""
         self.workers = workers
         self.office = workers
         self.supervisor = workers + 1
@@ -24,6 +26,7 @@ class Room:
         self.ledger = Ledger(workers)
         self.shares = Shares(workers)
         self.bells = Bells(workers + 2)
+        self.pins = mmap(-1, pins)
         self.pages = Pages(workers + 1)
         """One for each worker, and one for what those that died had counted."""
         self.lifeline, self._supervisors_end = os.pipe()

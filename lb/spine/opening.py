@@ -35,7 +35,7 @@ async def read_error(reply: Reply) -> bytes:
     except TimeoutError:
         pass  # it is relayed as it comes
     try:
-        return _inflate(reply)(held)
+        return inflater(reply)(held)
     except ValueError:
         return b""  # packed in a way that we cannot read
 
@@ -66,7 +66,7 @@ class _Opening:
         self._reply = reply
         self._judge = judge
         self._events = EventReader(HOLD_BYTES)
-        self._inflate = _inflate(reply)
+        self._inflate = inflater(reply)
         self._held = 0
 
     def read(self, chunk: bytes) -> Verdict | None:
@@ -87,7 +87,7 @@ class _Inflate(Protocol):
     def __call__(self, packed: bytes, /) -> bytes: ...
 
 
-def _inflate(reply: Reply) -> _Inflate:
+def inflater(reply: Reply) -> _Inflate:
     """A reader for the body's content coding; for a coding that we do not know it raises ValueError."""
     coding = (reply.get(b"content-encoding") or b"").strip().lower()
     if coding in (b"", b"identity"):

@@ -26,6 +26,8 @@ class Wish:
     """What came of the attempts so far."""
     names: set[str] = field(default_factory=set)
     """Backends that it must not be sent to."""
+    key: bytes = b""
+    """Requests with the same key are better sent to the same backend."""
     until: float = 0.0
     queued: bool = False
     """It has been in the waiting room."""
@@ -81,7 +83,7 @@ class Permits:
         return await room.permit(guest, wish.deployment, until)
 
     def _begin(self, now: float, wish: Wish) -> Attempt | None:
-        return self._pool.begin(now, wish.deployment, wish.names, wish.request_id, wish.asker.strangers)
+        return self._pool.begin(now, wish.deployment, wish.names, wish.request_id, wish.asker.strangers, wish.key)
 
     async def _next_trial(self, until: float) -> bool:
         """Wait until a trial tells; False when `until` comes first."""

@@ -11,13 +11,16 @@ from lb.events import (
     Ejected,
     Exhausted,
     Finished,
+    Healed,
     Judged,
     Observer,
     Outcome,
     OverQuota,
     Recalled,
     Restored,
+    Scattered,
     Switched,
+    Trespassed,
 )
 from lb.telemetry.log import Logs
 
@@ -49,6 +52,9 @@ class LogLines(Observer):
             Recalled: self.recalled,
             Exhausted: self.exhausted,
             OverQuota: self.over_quota,
+            Healed: self.healed,
+            Scattered: self.scattered,
+            Trespassed: self.trespassed,
             Finished: self.finished,
         }
 
@@ -102,6 +108,18 @@ class LogLines(Observer):
             **fields,
             reason=kind,
         )
+
+    def healed(self, event: Healed) -> None:
+        fields = _named(backend=event.backend.name, missed=", ".join(event.missed), request_id=event.request_id)
+        self._say("info", f"Found on `{event.backend.name}` what a request names, after others had it not", **fields)
+
+    def scattered(self, event: Scattered) -> None:
+        fields = _named(deployment=event.deployment, request_id=event.request_id)
+        self._say("info", "A request names objects of different backends", **fields, backends=", ".join(event.places))
+
+    def trespassed(self, event: Trespassed) -> None:
+        fields = _named(tenant=event.tenant, deployment=event.deployment, request_id=event.request_id)
+        self._say("warning", "A request names another tenant's object", **fields)
 
     def finished(self, event: Finished) -> None:
         if not self._debug and event.outcome not in _WORTH_A_LINE:

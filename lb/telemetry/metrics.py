@@ -8,7 +8,20 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from lb.events import Cooled, Ejected, Exhausted, Finished, Judged, Observer, Outcome, OverQuota, Restored
+from lb.events import (
+    Cooled,
+    Ejected,
+    Exhausted,
+    Finished,
+    Healed,
+    Judged,
+    Observer,
+    Outcome,
+    OverQuota,
+    Restored,
+    Scattered,
+    Trespassed,
+)
 from lb.metering.usage import Usage
 from lb.telemetry.names import NONE, OTHER, Names
 from lb.telemetry.tallies import Asked, Snapshot, Spent
@@ -58,6 +71,9 @@ class Metrics(Observer):
             Restored: self._restore,
             Exhausted: self._exhaust,
             OverQuota: self._refuse,
+            Healed: self._heal,
+            Scattered: self._scatter,
+            Trespassed: self._trespass,
         }
 
     def _judge(self, event: Judged) -> None:
@@ -146,6 +162,15 @@ class Metrics(Observer):
     def _refuse(self, event: OverQuota) -> None:
         deployment = self.deployments.label(event.deployment)
         self._others["lb_quota_refusals_total", self.tenants.admit(event.tenant), deployment, event.limit] += 1
+
+    def _heal(self, event: Healed) -> None:
+        self._others["lb_healed_total", event.backend.name] += 1
+
+    def _scatter(self, event: Scattered) -> None:
+        self._others["lb_scattered_total",] += 1
+
+    def _trespass(self, event: Trespassed) -> None:
+        self._others["lb_trespasses_total", self.tenants.admit(event.tenant)] += 1
 
     def snapshot(self) -> Snapshot:
         """All that was counted since the start."""

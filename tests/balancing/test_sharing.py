@@ -23,7 +23,7 @@ class Family:
     """Workers with a table each and one clock. `one` and `two` are the first of them."""
 
     def __init__(self, names: str = "a b", workers: int = 2) -> None:
-        self.room = Room(workers)
+        self.room = Room(workers, 1)
         self.names = names
         self.workers = [self.worker(number) for number in range(workers)]
         self.one, self.two = self.workers[:2]

@@ -19,7 +19,7 @@ class Family:
 
     def __init__(self) -> None:
         self.now = 1000.0
-        self.room = Room(2)
+        self.room = Room(2, 1)
         self.orders = Orders(self.room)
         self.workers = [self.worker(0), self.worker(1)]
 

@@ -1,0 +1,248 @@
+"""Which objects does a request name? In its path, its query, and its JSON body.
+
+Objects live on one resource: where such a request goes is not a matter of load. Path first: what makes and names no
+objects costs one look into a cache. Bodies are searched for keys, not parsed; a search can mistake a text that a user
+put into `metadata` for a reference, so nothing is refused before `exact` has read the document.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from enum import Enum
+from functools import lru_cache
+from typing import Any, NamedTuple
+from urllib.parse import unquote_to_bytes
+
+
+class Kind(Enum):
+    """How a request names an object."""
+
+    PATH = "path"
+    OBJECT = "object"  # by its id, in the query or the body
+    PREVIOUS = "previous_response_id"
+    SEALED = "encrypted_content"  # encrypted reasoning: only who wrote it can read it
+    ITEM = "item"  # of an earlier answer, repeated with its content: good to have there, not needed
+
+
+class Reference(NamedTuple):
+    """`name` is the id, or the beginning of a sealed text."""
+
+    kind: Kind
+    name: bytes
+
+
+class Scene(NamedTuple):
+    """What a path tells of the objects of a request."""
+
+    collection: str
+    ids: tuple[bytes, ...] = ()
+    listing: bool = False
+    """It is a whole collection, which on one resource is a part of the truth."""
+    content: bool = False
+    """What lies there is a file's content, and nobody's to read."""
+
+
+class Unread(ValueError):
+    """The body may name objects that cannot be seen; the text says why."""
+
+
+COLLECTIONS = frozenset(
+    {
+        "responses", "conversations", "files", "uploads", "assistants", "threads", "vector_stores", "batches",
+        "fine_tuning", "evals", "containers", "videos", "video", "skills",
+    }
+)  # fmt: skip
+"""First path segments behind the base of what makes, holds or names objects."""
+
+LISTED = frozenset({"files", "assistants", "vector_stores", "batches", "evals", "containers", "videos", "skills"})
+"""Collections that can be listed as a whole, besides `fine_tuning/jobs` and stored `chat/completions`."""
+
+_WORDS = frozenset(
+    {
+        "jobs", "alpha", "graders", "checkpoints", "permissions", "runs", "steps", "messages", "items", "input_items",
+        "compact", "input_tokens", "content", "cancel", "complete", "parts", "files", "file_batches", "search",
+        "submit_tool_outputs", "events", "pause", "resume", "output_items", "remix", "generations", "completions",
+        "run", "validate", "versions", "thumbnail",
+    }
+)  # fmt: skip
+"""Path segments that are no ids."""
+
+_ID = rb"[A-Za-z0-9][A-Za-z0-9_.-]{3,199}"
+_ID_ONLY = re.compile(_ID)
+_REMEMBERED = 512
+"""Bytes: a longer target is read anew each time, so that what is remembered stays small."""
+
+SEALED_MAX = 512
+"""How much of a sealed text stands for it: its beginning has a random part."""
+_SEALED_MIN = 16
+MOST = 10_000
+"""Objects that one request may name: each takes a microsecond to look up."""
+TOO_MANY = f"it names more than {MOST:,} objects"
+
+_KEYS = (
+    rb"previous_response_id|conversation|conversation_id|file_id|file_ids|input_file_id|training_file|validation_file|"
+    rb"vector_store_id|vector_store_ids|container|container_id|assistant_id|thread_id|run_id|response_id|video_id|"
+    rb"eval_id|batch_id|skill_id|id"
+)
+_NAMING = re.compile(
+    rb'"(?:(encrypted_content)"\s*+:\s*+"([^"\\]{%d,%d})|(%b)"\s*+:\s*+(?:"(%b)"|(\[)))'
+    % (_SEALED_MIN, SEALED_MAX, _KEYS, _ID)
+)
+_ELEMENT = re.compile(rb'\s*+(?:"((?:[^"\\]|\\.)*+)"|[^\s"\[\]{},]*+)\s*+([,\]])', re.DOTALL)
+"""Of a list: a text or a plain value, and what follows."""
+_CARRIER = re.compile(rb"(?:conv|resp|thread|asst|vs|cntr|batch|video|eval|upload)_|file-|assistant-|ftjob-")
+"""Ids that are references wherever they stand."""
+_ITEM = re.compile(rb"(?!call_)[a-z]{2,8}_[A-Za-z0-9]{6,}")
+_ESCAPED = re.compile(rb"\\u00(?:2[dD]|3[0-9]|4[1-9a-fA-F]|5[0-9aA]|5[fF]|6[1-9a-fA-F]|7[0-9aA])")
+"""A letter, digit, `-` or `_` that is written as an escape, as nobody does who has nothing to hide."""
+
+_KEY_NAMES = frozenset(_KEYS.decode().split("|"))
+_OPAQUE = frozenset({"metadata", "attributes", "parameters", "schema", "json_schema", "variables", "arguments"})
+"""What stands below is the user's own."""
+
+_GATES = {
+    "chat": (b'"file_id"',),
+    "responses": (b'_id"', b'_ids"', b'"id"', b'"conversation"', b'"encrypted_content"', b'"container"'),
+}
+"""Without one of these there is nothing to search for."""
+
+
+def scene(target: bytes) -> Scene | None:
+    """What the path tells; None where no object can be meant."""
+    return _scene(target) if len(target) <= _REMEMBERED else _scene.__wrapped__(target)
+
+
+@lru_cache(maxsize=1024)
+def _scene(target: bytes) -> Scene | None:
+    path, _, query = target.partition(b"?")
+    names = [unquote_to_bytes(part) if b"%" in part else part for part in path.split(b"/") if part]
+    rest = names[_base(names) :]
+    words = [name.decode("latin-1").lower() for name in rest]
+    if words[:2] == ["chat", "completions"]:
+        ids = _ids(rest[2:3])
+        return Scene("chat", ids + _cursors(query), listing=len(rest) == 2)
+    if not words or words[0] not in COLLECTIONS:
+        return None
+    ids = _ids(name for name, word in zip(rest[1:], words[1:], strict=True) if word not in _WORDS)
+    listing = words == ["fine_tuning", "jobs"] or (len(words) == 1 and words[0] in LISTED)
+    return Scene(words[0], ids + _cursors(query), listing, words[-1] == "content")
+
+
+def _base(names: list[bytes]) -> int:
+    """How many segments come before the collection: `openai`, `v1`, `openai/deployments/{name}`."""
+    words = [name.lower() for name in names[:2]]
+    at = int(words[:1] == [b"openai"])
+    if words[at : at + 1] == [b"deployments"]:
+        return at + 2
+    return at + int(words[at : at + 1] in ([b"v1"], [b"models"]))
+
+
+def _ids(names: Any) -> tuple[bytes, ...]:
+    return tuple(name for name in names if _ID_ONLY.fullmatch(name))
+
+
+def _cursors(query: bytes) -> tuple[bytes, ...]:
+    """`after` and `before` are ids, too."""
+    if b"=" not in query:
+        return ()
+    pairs = [pair.partition(b"=") for pair in query.split(b"&")]
+    return _ids(unquote_to_bytes(value) for key, _, value in pairs if unquote_to_bytes(key) in (b"after", b"before"))
+
+
+def searched(found: Scene, body: bytes) -> list[Reference]:
+    """The references of path, query and body, found by a search. Raises `Unread` for more than `MOST`."""
+    references = [Reference(Kind.PATH, name) for name in found.ids]
+    if not body or not any(map(body.__contains__, _GATES.get(found.collection, (b'"',)))):
+        return references
+    anywhere = b'"item_reference"' in body
+    chat = found.collection == "chat"
+    seen = 0
+    for match in _NAMING.finditer(body):
+        sealed, text, key, name, listed = match.groups()
+        if sealed:
+            references.append(Reference(Kind.SEALED, text))
+        elif not (chat and key == b"id"):
+            names = _listed(body, match.end()) if listed else (name,)
+            if names is None:
+                return exact(found, body)
+            seen += len(names)
+            kinds = [(_kind(key, one, anywhere), one) for one in names if one]
+            references += [Reference(kind, one) for kind, one in kinds if kind is not None]
+        if len(references) > MOST or seen > MOST:
+            raise Unread(TOO_MANY)
+    return references
+
+
+def _listed(body: bytes, at: int) -> Sequence[bytes] | None:
+    """The list that begins there, with nothing in the place of what is no id; None where it is not a plain one."""
+    names: list[bytes] = []
+    while len(names) <= MOST:
+        element = _ELEMENT.match(body, at)
+        if element is None:
+            return None
+        text, end = element.groups()
+        names.append(text if text is not None and _ID_ONLY.fullmatch(text) else b"")
+        if end == b"]":
+            break
+        at = element.end()
+    return names
+
+
+def _kind(key: bytes, name: bytes, items_count: bool) -> Kind | None:
+    """What a name under this key means; None: nothing."""
+    if key == b"previous_response_id":
+        return Kind.PREVIOUS
+    if key != b"id" or _CARRIER.match(name):
+        return Kind.OBJECT
+    if not _ITEM.match(name):
+        return None
+    return Kind.OBJECT if items_count else Kind.ITEM
+
+
+def hides(body: bytes) -> bool:
+    """May it name objects in a spelling that a search does not see?"""
+    return b"\\u00" in body and _ESCAPED.search(body) is not None
+
+
+def exact(found: Scene, body: bytes) -> list[Reference]:
+    """As `searched`, from the parsed document, doubled keys included. Raises `Unread` for what is no JSON."""
+    try:
+        document = json.loads(body, object_pairs_hook=_Pairs)
+    except (ValueError, RecursionError):
+        raise Unread("it is no JSON") from None
+    references = [Reference(Kind.PATH, name) for name in found.ids]
+    try:
+        references += _walk(document, found.collection == "chat", b"item_reference" in body)
+    except RecursionError:
+        raise Unread("it is nested too deeply") from None
+    if len(references) > MOST:
+        raise Unread(TOO_MANY)
+    return references
+
+
+class _Pairs(list[Any]):
+    """An object with all of its keys."""
+
+
+def _walk(value: Any, chat: bool, anywhere: bool) -> Iterator[Reference]:
+    if isinstance(value, _Pairs):
+        for key, inner in value:
+            if key not in _OPAQUE:
+                yield from _named(key, inner, chat, anywhere)
+                yield from _walk(inner, chat, anywhere)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _walk(inner, chat, anywhere)
+
+
+def _named(key: str, value: Any, chat: bool, anywhere: bool) -> Iterator[Reference]:
+    """What one member of an object names."""
+    if key == "encrypted_content" and isinstance(value, str) and len(value) >= _SEALED_MIN:
+        yield Reference(Kind.SEALED, value.encode("utf-8", "replace")[:SEALED_MAX])
+    if key not in _KEY_NAMES or (chat and key == "id"):
+        return
+    for one in value if isinstance(value, list) and not isinstance(value, _Pairs) else (value,):
+        name = one.encode("utf-8", "replace") if isinstance(one, str) else b""
+        kind = _kind(key.encode(), name, anywhere) if _ID_ONLY.fullmatch(name) else None
+        if kind is not None:
+            yield Reference(kind, name)

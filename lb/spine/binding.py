@@ -1,0 +1,148 @@
+"""Requests that name objects: bound to the backend that holds these, and to the tenant whose they are.
+
+Asked between routing and failover (`bind`), when an answer was found (`settle`), and when a reply is relayed that may
+tell of objects (`watch`).
+"""
+
+import re
+
+from lb.balancing.affinity import Affinity, Apart, Binding, Foreign
+from lb.balancing.creations import Creation
+from lb.balancing.references import Kind, Reference, Scene, Unread, exact, hides, scene, searched
+from lb.balancing.routing import Operation, Route
+from lb.balancing.sticky import key_of
+from lb.events import Emit, Healed, Scattered, Trespassed
+from lb.exchange import Reply, Request
+from lb.failover import Answering
+from lb.refusal import Refusal
+from lb.spine.learner import Learner
+
+_STORED = re.compile(rb'"store"\s*:\s*true')
+_JSON = re.compile(rb"(?:\xef\xbb\xbf)?\s*[{\[]")
+_SHOWN = 10
+"""Objects that an answer names at most."""
+
+
+class Bindings:
+    """One for all requests."""
+
+    def __init__(self, affinity: Affinity | None, emit: Emit, *, cache_keys: bool = True, prefix: int = 0) -> None:
+        """Without `affinity` no objects are looked for. `cache_keys` and `prefix` say what keeps prompts together: see
+        `balancing.sticky`."""
+        self.affinity = affinity
+        self.cache_keys = cache_keys
+        self.prefix = prefix
+        self._emit = emit
+
+    def bind(self, request: Request, route: Route) -> Refusal | None:
+        """Find out where the request has to go, or why it cannot."""
+        body = request.body if isinstance(request.body, bytes) else request.body.prefix
+        if route.operation is Operation.INFERENCE and (self.cache_keys or self.prefix):
+            request.key = key_of(body, self.prefix, told=self.cache_keys)
+        found = None if self.affinity is None else scene(request.target)
+        if found is None or self.affinity is None:
+            return None
+        tenant = tenant_of(request)
+        try:
+            outcome = _look_up(self.affinity, found, _text(request, found, body), tenant)
+        except Unread as problem:
+            if tenant is not None:
+                return Refusal(400, "BadRequest", f"It cannot be told which objects this request names: {problem}.")
+            outcome = self.affinity.bind(searched(found, b""), None)
+        if isinstance(outcome, Foreign):
+            self._emit(Trespassed(request.id, tenant or "", route.deployment))
+            return _not_there(outcome.reference)
+        if isinstance(outcome, Apart):
+            self._emit(Scattered(request.id, route.deployment, tuple(owner for _, owner in outcome.places)))
+            return _scattered(outcome)
+        request.binding = outcome
+        return None
+
+    def settle(self, request: Request, answering: Answering, reply: Reply) -> None:
+        """An answer was found: what the request names lives where it came from."""
+        binding, backend = request.binding, answering.answered_by
+        if self.affinity is None or binding is None or backend is None or not 200 <= reply.status < 300:
+            return
+        self.affinity.learn([Creation(name, False) for name in binding.names], backend.name, None)
+        if answering.misses:
+            self._emit(Healed(request.id, backend, tuple(answering.misses)))
+
+    def watch(self, request: Request, route: Route, reply: Reply) -> Learner | None:
+        """Watches a good reply to a request that makes or reads objects."""
+        found = scene(request.target)
+        if self.affinity is None or found is None or found.content or request.sent_to is None:
+            return None
+        if not 200 <= reply.status < 300:
+            return None
+        if found.collection == "chat" and request.method == "POST" and not _stores(request):
+            return None
+        return Learner(self.affinity, request.sent_to, _maker(request), reply)
+
+
+def _look_up(affinity: Affinity, found: Scene, body: bytes, tenant: str | None) -> Binding | Foreign | Apart | None:
+    """A search tells where to go. What would be refused, and what may be hidden from a search, is read in full."""
+    if tenant is not None and hides(body):
+        return affinity.bind(exact(found, body), tenant)
+    outcome = affinity.bind(searched(found, body), tenant)
+    return affinity.bind(exact(found, body), tenant) if body and isinstance(outcome, Foreign | Apart) else outcome
+
+
+def tenant_of(request: Request) -> str | None:
+    """Whose objects it may name: the tenant, or the caller where there are no tenants; None where nobody is asked."""
+    return request.asker.name or request.caller
+
+
+def _maker(request: Request) -> str | None:
+    """Whose is what the reply tells of? Who only knows an id that nobody made here does not become its owner."""
+    binding = request.binding
+    named = binding is not None and binding.path
+    made = request.method == "POST" and not named
+    return tenant_of(request) if made or (binding is not None and binding.own) else None
+
+
+def _stores(request: Request) -> bool:
+    body = request.body if isinstance(request.body, bytes) else request.body.prefix
+    return b'"store"' in body and _STORED.search(body) is not None
+
+
+def _text(request: Request, found: Scene, body: bytes) -> bytes:
+    """The body where it is JSON. Raises `Unread` where it may be, and cannot be searched."""
+    why = ""
+    if request.content_encoding.strip().lower() not in (b"", b"identity"):
+        why = "its body is compressed"
+    elif b"\0" in body[:4]:
+        why = "its body is not in UTF-8"
+    elif _JSON.match(body) is None:
+        return b""
+    elif not isinstance(request.body, bytes):
+        why = "its body is too large to be kept"
+    if why and body and found.collection != "chat":
+        raise Unread(why)
+    return b"" if why else body
+
+
+def _not_there(reference: Reference) -> Refusal:
+    """As a backend says it that has no such object."""
+    name = reference.name.decode("ascii", "replace")
+    if reference.kind is Kind.PREVIOUS:
+        message = f"Previous response with id '{name}' not found."
+        return Refusal(400, "previous_response_not_found", message, param="previous_response_id")
+    if reference.kind is Kind.SEALED:
+        message = f"The encrypted content {name[:8]}... could not be verified."
+        return Refusal(400, "invalid_encrypted_content", message, param="input")
+    return Refusal(404, "not_found", f"No such object: {name}", param="id")
+
+
+def _scattered(apart: Apart) -> Refusal:
+    places = [f"{_shown(reference)} on {owner}" for reference, owner in apart.places[:_SHOWN]]
+    return Refusal(
+        400,
+        "ObjectsOnDifferentBackends",
+        f"The objects of this request live on different backends, and none of them has all: {', '.join(places)}. "
+        "Make them anew on one of them, in one conversation.",
+        param="input",
+    )
+
+
+def _shown(reference: Reference) -> str:
+    return "encrypted reasoning" if reference.kind is Kind.SEALED else f"`{reference.name.decode('ascii', 'replace')}`"
