@@ -427,4 +427,5 @@ def _limits(config: Config) -> Limits:
         replay_max=limits.replay_max_bytes,
         kept_max=limits.replay_total_bytes,
         keepalive_seconds=limits.sse_keepalive_seconds,
+        ping_seconds=limits.websocket_ping_seconds,
     )

@@ -13,6 +13,7 @@ from lb.balancing.affinity import Binding
 from lb.balancing.asker import ANYBODY, Asker
 from lb.balancing.backend import Backend
 from lb.metering.quota import Ticket
+from lb.metering.usage import Usage
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -38,6 +39,16 @@ class BodyStream(Protocol):
         """Has anybody begun to read it? Then it cannot be sent to a second backend."""
 
     def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """What of a WebSocket's opening handshake goes on (RFC 6455 section 4.1)."""
+
+    key: bytes
+    """The client's `Sec-WebSocket-Key`: it goes on, so that the backend's answer to it goes back unchanged."""
+    protocols: tuple[bytes, ...] = ()
+    """The subprotocols that it offers, less those that hold a key."""
 
 
 @dataclass(slots=True)
@@ -79,6 +90,11 @@ class Request:
     """The backend whose answer is relayed."""
     once: bool = False
     """It makes something that must not be made twice, so it is not sent again where it may have arrived."""
+    handshake: Handshake | None = None
+    """It asks for a WebSocket: the reply that grants it has status 101, and its body is what the backend sends there.
+    """
+    spend: Callable[[Usage], None] | None = None
+    """Told of each part of its cost while it runs, where it runs long and has a ticket."""
 
     def __post_init__(self) -> None:
         if not self.fields:
@@ -168,8 +184,31 @@ class Reply(Protocol):
 
     def resume(self) -> None: ...
 
+    def join(self, sender: "Sender") -> "Upstream":
+        """Behind a 101: the way toward the backend. `sender` is told when it takes more, and when it is gone."""
+
     def close(self) -> None:
         """Idempotent. A body not read to its end takes the connection down with it."""
+
+
+class Sender(Protocol):
+    """Sends to a backend what a client says on a WebSocket."""
+
+    def resume(self) -> None:
+        """The backend takes more."""
+
+    def stop(self) -> None:
+        """It takes no more."""
+
+
+class Upstream(Protocol):
+    """The way toward a backend."""
+
+    blocked: bool
+    """It does not read for now: send no more until `resume`."""
+
+    def send(self, data: bytes) -> None:
+        """What does not go out at once is kept."""
 
 
 class Transport(Protocol):

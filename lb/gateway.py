@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from lb.balancing.routing import Route, Unroutable, needs_name, route
+from lb.balancing.routing import Route, Unroutable, needs_name, route, route_handshake
 from lb.events import Emit, Finished, Outcome
 from lb.exchange import BackendFailed, Client, ClientGone, Request
 from lb.failover import Answering, Failover
@@ -125,14 +125,17 @@ class Gateway:
         body = request.body
         whole = isinstance(body, bytes)
         try:
-            found = route(
-                request.method,
-                request.target,
-                request.content_type,
-                request.content_encoding,
-                body if isinstance(body, bytes) else body.prefix,
-                whole=whole,
-            )
+            if request.handshake is not None:
+                found = route_handshake(request.target)
+            else:
+                found = route(
+                    request.method,
+                    request.target,
+                    request.content_type,
+                    request.content_encoding,
+                    body if isinstance(body, bytes) else body.prefix,
+                    whole=whole,
+                )
         except Unroutable as problem:
             return _bad(problem)
         pool = self.failover.pool

@@ -20,7 +20,9 @@ class Head(Protocol):
     bearer: bytes | None
     """What follows `Authorization: Bearer `."""
     query_key: bytes | None
-    """`?api-key=`, percent-decoded."""
+    """`?api-key=` or `?Authorization=Bearer `, percent-decoded."""
+    protocol_key: bytes | None
+    """The key among the subprotocols of a WebSocket."""
     peer: str
     """The address the connection came from."""
 

@@ -2,7 +2,8 @@
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
 from urllib.parse import quote_from_bytes, unquote_to_bytes
@@ -30,6 +31,7 @@ class Place(Enum):
 
     NOWHERE = "nowhere"
     PATH = "path"
+    QUERY = "query"
     JSON = "json"
     FORM = "form"
 
@@ -86,6 +88,44 @@ def route(
     if by_body.unnamed and known and (found.operation is not Operation.INFERENCE or len(rest) > 2):
         return found  # such as a conversation, or the cancelling of a response: no deployment is meant
     return by_body
+
+
+def route_handshake(target: bytes) -> Route:
+    """Read the target of a WebSocket's handshake, which has no body. Raises `Unroutable`.
+
+    Whatever is done there is made with a model; and a handshake that is sent twice has made nothing yet.
+    """
+    found, _ = _route_by_path.__wrapped__("GET", target)
+    if found.place is Place.PATH:
+        return replace(found, operation=Operation.INFERENCE)
+    values = {(raw, start) for raw, start in _query_values(target)}
+    names = {_query_name(raw) for raw, _ in values} - {""}
+    if len(names) > 1 or len(values) > 1:
+        raise Unroutable("the query must name the deployment once, as `model` or as `deployment`")
+    if not names:
+        unnamed = "a WebSocket names it in its query, as `model` or, with an `api-version`, as `deployment`"
+        return Route(Operation.INFERENCE, unnamed=unnamed)
+    ((raw, start),) = values
+    return Route(Operation.INFERENCE, names.pop(), Place.QUERY, start, start + len(raw))
+
+
+_PAIR = re.compile(rb"[^&;?]+")
+
+
+def _query_values(target: bytes) -> Iterator[tuple[bytes, int]]:
+    """The values of `model` and `deployment` with their places. Servers differ on case, on `;`, and on a second `?`."""
+    for found in _PAIR.finditer(target, target.find(b"?") + 1 or len(target)):
+        name, mark, value = found[0].partition(b"=")
+        if unquote_to_bytes(name).lower() in (b"model", b"deployment"):
+            yield value, found.start() + len(name) + len(mark)
+
+
+def _query_name(raw: bytes) -> str:
+    """Raises `Unroutable`."""
+    name = unquote_to_bytes(raw.replace(b"+", b" ")).decode("utf-8", "replace")
+    if len(name) > NAME_MAX or not name.isprintable() or " " in name:
+        raise Unroutable("the query's `model` or `deployment` is not a name that a deployment can have")
+    return name
 
 
 @lru_cache(maxsize=1024)
@@ -203,7 +243,7 @@ def needs_name(backend: Backend) -> bool:
 def rewrite_target(route: Route, target: bytes, backend: Backend) -> bytes:
     """The target with the backend's own name for the deployment in its place; every other byte stays."""
     name = backend.calls(route.deployment)
-    if route.place is not Place.PATH or name is None or name == route.deployment:
+    if route.place not in (Place.PATH, Place.QUERY) or name is None or name == route.deployment:
         return target
     return target[: route.start] + quote_from_bytes(name.encode(), safe="").encode() + target[route.end :]
 
@@ -211,7 +251,7 @@ def rewrite_target(route: Route, target: bytes, backend: Backend) -> bytes:
 def rewrite_body(route: Route, body: bytes, backend: Backend) -> bytes:
     """The body with the backend's own name for the deployment in its place; every other byte stays."""
     name = backend.calls(route.deployment)
-    if route.place in (Place.NOWHERE, Place.PATH) or name is None or name == route.deployment:
+    if route.place not in (Place.JSON, Place.FORM) or name is None or name == route.deployment:
         return body
     text = json.dumps(name) if route.place is Place.JSON else name
     return body[: route.start] + text.encode() + body[route.end :]

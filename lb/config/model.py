@@ -152,6 +152,7 @@ class LimitsSection(Section):
     max_wait_seconds: Annotated[float, BeforeValidator(values.number(0, 3600))] = 0.0
     max_waiting: Annotated[int, BeforeValidator(values.whole(1, 1_000_000))] = 1000
     sse_keepalive_seconds: Annotated[float, BeforeValidator(values.number(0, 3600))] = 0.0
+    websocket_ping_seconds: Annotated[float, BeforeValidator(values.number(0, 3600))] = 30.0
 
 
 class AffinitySection(Section):

@@ -33,6 +33,7 @@ SETTINGS = (
     Setting("LB_MAX_WAIT_SECONDS", ("limits", "max_wait_seconds")),
     Setting("LB_MAX_WAITING", ("limits", "max_waiting")),
     Setting("LB_SSE_KEEPALIVE_SECONDS", ("limits", "sse_keepalive_seconds")),
+    Setting("LB_WEBSOCKET_PING_SECONDS", ("limits", "websocket_ping_seconds")),
     Setting("LB_WORKERS", ("workers",)),
     Setting("LB_POLICY", ("policy",)),
     Setting("LB_EXPLAIN", ("explain",)),

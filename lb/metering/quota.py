@@ -25,6 +25,8 @@ class Ticket:
     tenant: str
     holds: Sequence[Hold]
     open: bool = True
+    spent: int = 0
+    """Tokens that were counted while the request ran, beside what is held."""
 
 
 class _Budgets(NamedTuple):
@@ -120,13 +122,22 @@ class Quota:
     def _shared(self) -> list[Budget]:
         return [budget for each in self._budgets.values() for budget in each.every if not budget.concurrent]
 
+    def spend(self, now: float, ticket: Ticket, usage: Usage) -> None:
+        """A part of a request that goes on has cost this much: it counts from now on, and not again at its end."""
+        tokens = _tokens(usage)
+        ticket.spent += tokens
+        with self._book:
+            for budget, mark, _ in ticket.holds if ticket.open else ():
+                if budget.counts_tokens:
+                    budget.meter.settle(now, mark, 0, tokens)
+
     def settle(self, now: float, ticket: Ticket, usage: Usage | None) -> None:
         """The request has ended and cost this much; None or an unknown usage: the reservation stands."""
         tokens = None
         if usage is not None and not usage.unknown:
-            tokens, added_up = usage.total, usage.prompt + usage.completion
-            if tokens < added_up:
-                tokens = added_up
+            tokens = _tokens(usage) - ticket.spent
+            if tokens < 0:
+                tokens = 0
         self._close(now, ticket, tokens, 1)
 
     def cancel(self, now: float, ticket: Ticket) -> None:
@@ -205,3 +216,8 @@ class Quota:
         if name.endswith("minute"):
             return Window(cells)
         return Calendar(cells, self._wall, months=name.endswith("month"))
+
+
+def _tokens(usage: Usage) -> int:
+    tokens, added_up = usage.total, usage.prompt + usage.completion
+    return max(tokens, added_up)

@@ -25,6 +25,7 @@ _CALLS = {
     "images/generations": "images",
     "images/edits": "images",
     "moderations": "moderations",
+    "realtime": "realtime",
 }
 OTHER = "other"
 

@@ -6,6 +6,7 @@ What tells a tenant's refusal from a backend's: its code, the field `x-lb-limit`
 import math
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from urllib.parse import unquote_to_bytes
 
 from lb.balancing.asker import Asker
@@ -18,6 +19,7 @@ from lb.metering.quota import Quota, Ticket
 from lb.metering.reckoning import reckon
 from lb.metering.tap import call_of
 from lb.metering.tenant import Source, Tenant, Tenants, Unidentified
+from lb.metering.usage import Usage
 from lb.refusal import Refusal
 
 ONLY_CALLER = (Source.CALLER,)
@@ -83,10 +85,15 @@ class Admission:
         found = self.quota.reserve(now, tenant.name, route.deployment, _estimate(request, route))
         if isinstance(found, Ticket):
             request.ticket = found
+            if request.handshake is not None:
+                request.spend = partial(self._spend, found)
             request.asker = self._askers.get(tenant.name) or Asker(tenant.name)
             return None
         self._emit(OverQuota(request.id, tenant.name, route.deployment, found.limit.name, found.seconds))
         return _over(tenant, found, self.quota.standings(now, tenant.name, route.deployment))
+
+    def _spend(self, ticket: Ticket, usage: Usage) -> None:
+        self.quota.spend(self._clock(), ticket, usage)
 
     def _forbidden(self, route: Route, tenant: Tenant) -> Refusal | None:
         if tenant.deployments is not None:
@@ -146,6 +153,8 @@ def _asker(tenant: Tenant, backends: Sequence[Backend]) -> Asker:
 
 
 def _estimate(request: Request, route: Route) -> Estimate:
+    if request.handshake is not None:
+        return Estimate(1)  # a session is counted as it goes, but none may begin on a budget that is used up
     if route.operation is not Operation.INFERENCE:
         return Estimate()
     body = request.body

@@ -8,6 +8,7 @@ from lb.balancing.routing import Operation, Route
 from lb.events import Finished
 from lb.exchange import Reply, Request
 from lb.metering.estimate import BYTES_PER_TOKEN, Count, prompt_tokens
+from lb.metering.frames import SessionReader
 from lb.metering.replies import BodyReader
 from lb.metering.tap import Kind, UsageTap, call_of, kind_of
 from lb.metering.usage import UNKNOWN
@@ -100,11 +101,44 @@ class Cost(UsageTap):
             told.recount = self.recount
 
 
-def watch_cost(request: Request, route: Route, reply: Reply, *, keep: bool = False) -> BodyCost | Cost | None:
+class SessionCost:
+    """Tells what a WebSocket's responses cost, each as soon as it is known."""
+
+    __slots__ = ("_call", "_reader", "_spend", "failure")
+
+    def __init__(self, request: Request) -> None:
+        self._reader = SessionReader()
+        self._spend = request.spend
+        self._call = call_of(request.target)
+        self.failure: Exception | None = None
+        """What went wrong while reading: a bug."""
+
+    def data(self, chunk: bytes) -> None:
+        if self.failure is not None:
+            return
+        try:
+            told = self._reader.feed(chunk)
+        except Exception as failure:
+            self.failure = failure
+            return
+        if self._spend is not None:
+            for usage in told:
+                self._spend(usage)
+
+    def end(self, told: Finished) -> None:
+        told.usage = self._reader.usage() if self.failure is None else UNKNOWN
+        told.call = self._call
+
+
+def watch_cost(
+    request: Request, route: Route, reply: Reply, *, keep: bool = False
+) -> BodyCost | Cost | SessionCost | None:
     """Watches a reply that may tell what it cost: a good one to a request that makes an answer.
 
     `keep` keeps prompt and answer of a stream for a tokenizer.
     """
+    if reply.status == 101:
+        return SessionCost(request)
     if route.operation is not Operation.INFERENCE or not 200 <= reply.status < 300:
         return None
     kind = reply.get(b"content-type") or b""

@@ -74,12 +74,13 @@ class Callers:
         """
         if not self._keys and self._tokens is None:
             return None
-        for presented in (head.api_key, head.query_key):
+        for presented in (head.api_key, head.query_key, head.protocol_key):
             if presented is not None:
                 name = self._keys.name(sha256(presented).digest())
                 if name is not None:
                     return name
-        return self._bearer(head.bearer) if head.bearer is not None else self._unknown
+        bearer = head.bearer or head.query_key or head.protocol_key  # a browser's WebSocket sets no header fields
+        return self._bearer(bearer) if bearer is not None else self._unknown
 
     def _checks(self, rules: EntraRules) -> EntraTokens:
         """A changed allow-list must not depend on the issuer's answering just now, so its keys are kept."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from lb.exchange import BackendFailed, Blame, Receiver
+from lb.exchange import BackendFailed, Blame, Handshake, Receiver, Sender
 from lb.wire.reply import BackendReply
 from lb.wire.reply_reader import Interim, ReplyReader
 
@@ -70,12 +70,14 @@ class Connection(asyncio.Protocol):
         """No request is under way."""
         return self._reader is None
 
-    def begin(self, bodiless: bool, interim: Interim | None = None) -> asyncio.Future[BackendReply]:
+    def begin(
+        self, bodiless: bool, interim: Interim | None = None, handshake: Handshake | None = None
+    ) -> asyncio.Future[BackendReply]:
         """A request is about to be written. The future brings the reply as soon as its head is there, or
-        `BackendFailed`; `bodiless` and `interim` are those of `ReplyReader`."""
+        `BackendFailed`; the parameters are those of `ReplyReader`."""
         self.uses += 1
         self.heard = True
-        self._reader = ReplyReader(bodiless, interim)
+        self._reader = ReplyReader(bodiless, interim, handshake)
         self._waiter = waiter = self._loop.create_future()
         return waiter
 
@@ -88,8 +90,20 @@ class Connection(asyncio.Protocol):
 
     def abandon(self) -> None:
         """Take the connection down; nobody waits for what it would still bring."""
+        # Of a WebSocket the client's last words, such as its Close frame, shall arrive.
+        gently = self._reader is not None and self._reader.status == 101 and not self.transport.get_write_buffer_size()
         self._clear()
-        self._die()
+        self._die(gently=gently)
+
+    def join(self, sender: Sender) -> Connection:
+        """Behind a 101: from now on `sender` sends."""
+        self.upload = sender
+        return self
+
+    def send(self, data: bytes) -> None:
+        """Toward the backend. What comes when the connection has ended is for nobody."""
+        if not self.transport.is_closing():
+            self.transport.write(data)
 
     def fail(self, blame: Blame, detail: str) -> None:
         """End the connection and, by `BackendFailed`, the request under way."""
@@ -210,8 +224,11 @@ class Connection(asyncio.Protocol):
             self.upload = None
         self.receiver = self._reader = self._reply = self._waiter = None
 
-    def _die(self) -> None:
+    def _die(self, *, gently: bool = False) -> None:
         if not self.dead:
             self.dead = True
-            self.transport.abort()
+            if gently:
+                self.transport.close()
+            else:
+                self.transport.abort()
             self._home.lost(self)

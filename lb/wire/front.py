@@ -79,7 +79,7 @@ class Front(Serving):
             self._asking.cancel()
         client = self._client
         if client is None or not client.over:
-            self._give_up()
+            self.give_up()
 
     # What the listener calls.
 

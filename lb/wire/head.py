@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass
 
-from lb.exchange import render
-from lb.wire.headers import CONNECTION, DROP, NOTE, REQUEST_RULES, SINGLE, Rule, named_by
+from lb.exchange import Handshake, render
+from lb.wire.headers import CONNECTION, DROP, LIST, NOTE, REQUEST_RULES, SINGLE, Rule, named_by
 from lb.wire.malformed import NO_LENGTH, TWICE_FRAMED, malformed, unknown_coding
 
 _HOST = re.compile(rb"(?:[0-9A-Za-z._~%!$&'()*+,;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
@@ -34,6 +34,12 @@ class Head:
     api_key: bytes | None = None
     bearer: bytes | None = None
     query_key: bytes | None = None
+    protocol_key: bytes | None = None
+    """The key among a WebSocket's subprotocols."""
+    upgrades: bool = False
+    """The Connection field names Upgrade."""
+    handshake: Handshake | None = None
+    """The client asks for a WebSocket."""
 
     _rendered: bytes = b""
 
@@ -83,8 +89,8 @@ def heed_fields(head: Head, special: list[tuple[Rule, bytes]]) -> None:
         if bits & NOTE:
             if name not in fields:
                 fields[name] = value.strip(b" \t")  # llhttp leaves what follows a value
-            elif bits & SINGLE:
-                raise malformed(f"The field {name.decode()} must come once only.")
+            else:
+                _repeat(fields, name, bits, value)
         elif bits & CONNECTION:
             connection.append(value)
     head.keep = head.modern
@@ -96,12 +102,21 @@ def heed_fields(head: Head, special: list[tuple[Rule, bytes]]) -> None:
         head.bearer = authorization[7:].lstrip(b" ")
 
 
+def _repeat(fields: dict[bytes, bytes], name: bytes, bits: int, value: bytes) -> None:
+    """The field has come before. Raises `Malformed`."""
+    if bits & SINGLE:
+        raise malformed(f"The field {name.decode()} must come once only.")
+    if bits & LIST:
+        fields[name] += b", " + value.strip(b" \t")
+
+
 def _heed_connection(head: Head, connection: list[bytes]) -> None:
     if len(connection) == 1 and connection[0].lower() == b"keep-alive":
         head.keep = True
         return
     named = named_by(connection)
     head.keep = b"close" not in named and (head.modern or b"keep-alive" in named)
+    head.upgrades = b"upgrade" in named
     named = (named - {b"close", b"keep-alive"}) | {b"connection"}
     head.forwarded = [pair for pair in head.forwarded if pair[0].lower() not in named]
     for name in (b"content-type", b"content-encoding"):

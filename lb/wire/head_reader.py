@@ -9,6 +9,7 @@ from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
+from lb.wire.handshake import heed_handshake
 from lb.wire.head import Fields, Head, check_framing, heed_fields
 from lb.wire.malformed import Malformed, explained, malformed
 from lb.wire.request_line import doubt_line, read_line
@@ -51,6 +52,8 @@ def _read(block: bytes, peer: str) -> Head:
     head = Head(line.method, line.target, line.safe_target, line.modern, peer, forwarded, {}, query_key=line.query_key)
     heed_fields(head, fields.special)
     check_framing(head)
+    if head.upgrades and b"upgrade" in head.fields:
+        heed_handshake(head)
     return head
 
 

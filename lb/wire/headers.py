@@ -17,6 +17,8 @@ SINGLE: Final = 4
 """The field may come only once: two would be read differently behind us."""
 CONNECTION: Final = 8
 """It is the Connection field, which names others."""
+LIST: Final = 32
+"""The field may come several times, and then is one list (RFC 9110 section 5.3)."""
 LENGTH: Final = 16
 """It is Content-Length, which goes on only once and where it is meant."""
 
@@ -41,7 +43,7 @@ _PROXIES_PREFIXES = (
     b"x-ms-containerapp-",
     b"x-ms-token-",
     b"x-ms-client-principal",
-    # A handshake without its Upgrade is none, and Sec-WebSocket-Protocol may hold a key.
+    # Those of a WebSocket's handshake are written anew: Sec-WebSocket-Protocol may hold a key.
     b"sec-websocket-",
 )
 
@@ -80,6 +82,10 @@ REQUEST_RULES: Final = _Rules(
         b"authorization": NOTE | DROP,
         b"content-type": NOTE | SINGLE,
         b"content-encoding": NOTE,
+        b"upgrade": NOTE | DROP | LIST,
+        b"sec-websocket-protocol": NOTE | DROP | LIST,
+        b"sec-websocket-key": NOTE | DROP | SINGLE,
+        b"sec-websocket-version": NOTE | DROP | SINGLE,
         b"x-request-id": NOTE,
         b"x-ms-client-request-id": NOTE,
     },

@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from lb.exchange import Client, Request
 from lb.refusal import Head, Refusal
 from lb.wire.beats import Beats
 from lb.wire.intake import Budget
 from lb.wire.request import RequestIds
-
-if TYPE_CHECKING:
-    from lb.wire.front import Front
 
 Verdict = str | Refusal | None
 """The caller's name, or why it is not served; None where callers are not checked."""
@@ -42,6 +39,25 @@ class Report(Protocol):
     def __call__(self, event: str, **facts: object) -> None: ...
 
 
+class Guest(Protocol):
+    """A client connection as the listener knows it."""
+
+    transport: asyncio.Transport
+    deadline: float
+    """The event loop's time when `overdue` is to be called."""
+
+    def overdue(self) -> None: ...
+
+    def close_idle(self) -> None:
+        """Close unless something is under way."""
+
+    def last_call(self) -> None:
+        """The listener drains: what is under way is the last that happens here."""
+
+    def cut(self) -> None:
+        """Time is up, also for what is under way."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Seconds and bytes that clients may take."""
@@ -58,6 +74,9 @@ class Limits:
     linger_seconds: float = 5
     """After a refusal, to read what still arrives and throw it away: closing at once would reset the connection, and
     the client might never see the answer (RFC 9112 section 9.6)."""
+    ping_seconds: float = 30
+    """Without a byte on a WebSocket, after which its client is sent a ping; 0 for none. Azure Container Apps end what
+    is silent for 240 s, many other proxies what is silent for 60."""
     replay_max: int = 32 * 1024 * 1024
     """Bytes of one body that are kept for replay."""
     kept_max: int = 512 * 1024 * 1024
@@ -82,7 +101,7 @@ class Hub:
         self.now = 0.0
         """The event loop's time as of the last sweep: exact enough for limits of seconds, and free to read."""
         self.beats: Beats | None = None
-        self.fronts: set[Front] = set()
+        self.fronts: set[Guest] = set()
         self.deserted = asyncio.Event()
         """No connection is open."""
         self.deserted.set()

@@ -2,6 +2,7 @@
 
 from httptools import HttpParserError, HttpParserInvalidMethodError
 
+from lb.exchange import Headers
 from lb.refusal import Refusal
 
 
@@ -13,8 +14,8 @@ class Malformed(Exception):
         self.refusal = refusal
 
 
-def malformed(message: str, status: int = 400, code: str = "BadRequest") -> Malformed:
-    return Malformed(Refusal(status, code, message))
+def malformed(message: str, status: int = 400, code: str = "BadRequest", headers: Headers = ()) -> Malformed:
+    return Malformed(Refusal(status, code, message, headers))
 
 
 TWICE_FRAMED = "The request is framed twice, by Content-Length and by Transfer-Encoding."

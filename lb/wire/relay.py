@@ -3,9 +3,11 @@
 import asyncio
 import socket
 import struct
+from collections.abc import Awaitable, Callable
 
 from lb.exchange import BackendFailed, ClientGone, Ended, Headers, Reply, Tap
 from lb.wire.beats import Beats
+from lb.wire.handshake import without_location_keys
 from lb.wire.headers import filtered_head, own_head, phrase, reply_head
 
 _BODILESS = frozenset((204, 304))  # RFC 9110 section 6.4.1
@@ -13,6 +15,7 @@ _CONTINUE = 100
 _COPY_MAX = 64 * 1024
 """Bytes of a chunk that are copied into its framing, in 1.5 us for as many; uvloop sends three writes in one system
 call, but for less than this they cost more than the copy, and for more the copy costs fresh pages."""
+Switch = Callable[["WaitingClient", Reply, bytes], Awaitable[None]]
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: closing resets the connection
 
 
@@ -20,11 +23,12 @@ class WaitingClient:
     """One request's client (`lb.exchange.Client`), which is also the `Receiver` of its reply.
 
     `begun` is set with the first byte of a final reply, `over` when nothing more will be sent for this request,
-    `keep` tells whether the connection may live on after it.
+    `keep` tells whether the connection may live on after it, `switch` makes a WebSocket of it where the client asks for
+    one.
     """
 
     __slots__ = ("_chunked", "_delimited", "_headless", "_modern", "_reply", "_transport", "beats", "begun", "ended",
-                 "gone", "keep", "over", "tap")  # fmt: skip
+                 "gone", "keep", "over", "switch", "tap")  # fmt: skip
 
     def __init__(self, transport: asyncio.WriteTransport, method: str, modern: bool, keep: bool) -> None:
         self._transport = transport
@@ -36,6 +40,7 @@ class WaitingClient:
         self.tap: Tap | None = None
         self.beats: Beats | None = None
         """Keeps silent streams alive, where that is asked for."""
+        self.switch: Switch | None = None
         self.keep = keep
         self.gone = False
         self.ended: Ended | None = None
@@ -61,6 +66,11 @@ class WaitingClient:
         if self.gone:
             raise ClientGone
         self.begun = True
+        if self.switch is not None and reply.status == 101:
+            self._delimited = True
+            await self.switch(self, reply, extra)
+            self.over = True
+            return
         head = self._head(reply, extra)
         body = reply.whole()
         if body is not None:
@@ -169,6 +179,8 @@ class WaitingClient:
                 self._delimited = True
                 self.keep = False
         tail = b"%b%b%b\r\n" % (extra, framing, self._connection())
+        if self.switch is not None and 300 <= status < 400:
+            return filtered_head(status, reply.reason, without_location_keys(reply.headers), sized, tail)
         return reply_head(reply, sized, tail)
 
     def _connection(self) -> bytes:

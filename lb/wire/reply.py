@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final, Protocol
 
-from lb.exchange import ClientGone, Headers, Receiver
+from lb.exchange import ClientGone, Headers, Receiver, Sender, Upstream
 from lb.wire.plain_head import field_of, fields_of
 
 HOLD_LIMIT: Final = 256 * 1024
@@ -23,6 +23,16 @@ class Source(Protocol):
 
     def abandon(self) -> None:
         """Nobody wants the rest."""
+
+    def join(self, sender: Sender) -> Upstream: ...
+
+
+class _Nowhere:
+    """The way toward a backend that is gone already; whoever relays will hear of it."""
+
+    blocked = False
+
+    def send(self, data: bytes) -> None: ...
 
 
 class BackendReply:
@@ -116,6 +126,9 @@ class BackendReply:
         self._paused = False
         if self._source is not None:
             self._source.resume()
+
+    def join(self, sender: Sender) -> Upstream:
+        return _Nowhere() if self._source is None else self._source.join(sender)
 
     def close(self) -> None:
         source = self._source

@@ -9,7 +9,8 @@ from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from lb.exchange import Headers
+from lb.exchange import Handshake, Headers
+from lb.wire.handshake import refusal_of
 from lb.wire.plain_head import plain_head
 from lb.wire.reply_rules import CONTROLS, VERSIONS, ends_exactly, framing, hopeless
 
@@ -17,6 +18,8 @@ HEAD_LIMIT: Final = 64 * 1024
 """Bytes of one reply's heads together, interim ones included; also of chunk framing or trailers without a body byte."""
 
 _UNTIL_END: Final = -1
+
+_UNASKED: Final = "it switched protocols, which nobody had asked for"
 
 Interim = Callable[[int, Headers], None]
 
@@ -28,13 +31,16 @@ class ReplyReader:
     """
 
     __slots__ = (
-        "_barren", "_bodiless", "_chunked", "_fields", "_interim", "_left", "_old", "_parser", "_partial", "_pieces",
-        "_size", "_whole", "clean", "done", "ended", "fault", "headers", "length", "on_body", "persistent", "raw",
-        "reason", "status",
+        "_barren", "_bodiless", "_chunked", "_fields", "_handshake", "_interim", "_left", "_old", "_parser", "_partial",
+        "_pieces", "_size", "_whole", "clean", "done", "ended", "fault", "headers", "length", "on_body", "persistent",
+        "raw", "reason", "status",
     )  # fmt: skip
 
-    def __init__(self, bodiless: bool = False, interim: Interim | None = None) -> None:
-        """`bodiless`: the request was a HEAD. `interim` is told each 1xx reply."""
+    def __init__(
+        self, bodiless: bool = False, interim: Interim | None = None, handshake: Handshake | None = None
+    ) -> None:
+        """`bodiless`: the request was a HEAD. `interim` is told each 1xx reply but the 101 that grants `handshake`:
+        that is final, and its body is all that follows."""
         self.status = 0
         """0 until the final head is there."""
         self.reason = b""
@@ -51,6 +57,7 @@ class ReplyReader:
         self.done = False
         self._bodiless = bodiless
         self._interim = interim
+        self._handshake = handshake
         self._parser: HttpResponseParser | None = None
         self._fields: list[tuple[bytes, bytes]] = []
         self._partial = b""
@@ -155,7 +162,8 @@ class ReplyReader:
         try:
             self._parser.feed_data(head)
         except HttpParserUpgrade:
-            self._wrong("it switched protocols, which nobody had asked for")
+            if self.status != 101:
+                self._wrong(_UNASKED)
         except HttpParserError as error:
             self._wrong(str(error))
 
@@ -196,13 +204,21 @@ class ReplyReader:
     def _pass_interim(self, status: int, fields: list[tuple[bytes, bytes]], framed: bool) -> None:
         if status < 100:
             self._wrong(f"its status is {status:03}")
-        elif status == 101:
-            self._wrong("it switched protocols, which nobody had asked for")
         elif framed:
             self._wrong(f"an interim reply ({status}) with a body")
+        elif status == 101:
+            self._switch(fields)
+            return
         elif self._interim is not None:
             self._interim(status, fields)
         self.reason = b""
+
+    def _switch(self, fields: list[tuple[bytes, bytes]]) -> None:
+        why = _UNASKED if self._handshake is None else refusal_of(self._handshake, fields)
+        if why is not None:
+            self._wrong(why)
+        else:
+            self.status, self.headers = 101, fields
 
     def _begin_body(self, rest: bytes) -> bytes:
         if self._bodiless or self.status in (204, 304):

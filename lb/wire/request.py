@@ -45,4 +45,5 @@ def build_request(head: Head, body: bytes | BodyStream, caller: str | None, ids:
         caller,
         head.peer,
         fields=head.rendered(),
+        handshake=head.handshake,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from lb.exchange import BodyStream, Request
+from lb.wire.handshake import request_fields
 from lb.wire.upload import BytesUpload, StreamUpload
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ def render_head(
         framing = _CHUNKED if body.length is None else b"Content-Length: %d\r\n\r\n" % body.length
     elif request.chunked:
         framing = _CHUNKED
+    elif request.handshake is not None:
+        framing = request_fields(request.handshake) + b"\r\n"
     elif body or request.sized:
         framing = b"Content-Length: %d\r\n\r\n" % len(body)
     else:

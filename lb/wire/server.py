@@ -125,7 +125,8 @@ class Server:
         for front in [front for front in self._hub.fronts if front.deadline < now]:
             front.overdue()
         limits = self._hub.limits
-        shortest = min(limits.head_seconds, limits.body_seconds, limits.idle_seconds, limits.stall_seconds)
+        pings = limits.ping_seconds or limits.stall_seconds
+        shortest = min(limits.head_seconds, limits.body_seconds, limits.idle_seconds, limits.stall_seconds, pings)
         if self._hub.beats is not None:
             self._hub.beats.look(now)
             shortest = min(shortest, limits.keepalive_seconds)

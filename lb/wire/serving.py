@@ -1,6 +1,7 @@
 """The serving half of a client connection: hands a request to the gateway, and settles how it ended."""
 
 from abc import abstractmethod
+from functools import partial
 
 from lb.exchange import BodyStream, Ended
 from lb.refusal import Refusal
@@ -11,6 +12,7 @@ from lb.wire.line import JSON, LINGERING, SERVING, WAITING, Line
 from lb.wire.relay import WaitingClient
 from lb.wire.request import build_request
 from lb.wire.turns import Turns
+from lb.wire.websocket import converse
 
 BUG = Refusal(500, "InternalServerError", "The load balancer failed on this request.")
 _SHUT_DOWN = Refusal(503, "ServerBusy", "The load balancer is shutting down.")
@@ -59,6 +61,11 @@ class Serving(Line):
         elif self.phase < LINGERING:
             self._expect_body()
 
+    def take_rest(self) -> bytes:
+        """What came too early, and is now for somebody else."""
+        rest, self._rest = self._rest, b""
+        return rest
+
     def last_call(self) -> None:
         """The listener drains: the request under way is the last one here."""
         if self._client is not None and not self._client.begun:
@@ -83,6 +90,9 @@ class Serving(Line):
         keep = self._may_keep(head) and (self._intake is None or self._intake.complete)
         self._client = WaitingClient(self.transport, head.method, head.modern, keep)
         self._client.beats = self.hub.beats
+        if head.handshake is not None:
+            self._client.switch = partial(converse, self)
+            self._client.keep = False  # what comes behind a handshake that was refused is no request
         if head.modern:  # RFC 9110 section 15.2: an older client knows no interim replies
             request.interim = self._client.hint
         request.forgotten = self._forgotten
@@ -124,10 +134,10 @@ class Serving(Line):
         else:
             client.keep = False
             client.answer(refusal.status, (JSON, *refusal.headers), refusal.body)
-        self._give_up()
+        self.give_up()
         self.finish(linger=not begun)
 
-    def _give_up(self) -> None:
+    def give_up(self) -> None:
         """The client gets nothing more: end what is under way for it."""
         if self._client is not None:
             self._client.gone = True

@@ -14,7 +14,11 @@ _ABSOLUTE = re.compile(
     rb"https?://(?:[0-9A-Za-z._~%!$&'()*+,;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?(?=[/?]|$)", re.IGNORECASE
 )
 """Scheme and authority without user information."""
-_SECRETS = frozenset((b"api-key", b"subscription-key", b"api_key", b"ocp-apim-subscription-key", b"x-api-key"))
+_SECRETS = frozenset(
+    (b"api-key", b"subscription-key", b"api_key", b"ocp-apim-subscription-key", b"x-api-key", b"authorization")
+)
+"""The last is how openai-node opens a WebSocket from a browser with a token of Entra."""
+_MAY_BE_SECRET = re.compile(rb"key|authorization|%", re.IGNORECASE)
 
 _PAIR = re.compile(rb"(^|[&;?])([^&;?]*)")
 """With what is before it. Few separate by `;`, but a base URL with a query of its own brings a second `?`."""
@@ -60,16 +64,22 @@ def _has_dot_segment(path: bytes) -> bool:
 def without_secrets(target: bytes) -> tuple[bytes, bytes | None]:
     """The target less the keys in its query, and the first key found. Every other byte stays."""
     path, mark, query = target.partition(b"?")
-    if not mark or (b"key" not in query.lower() and b"%" not in query):
+    if not mark or not _MAY_BE_SECRET.search(query):
         return target, None
     key: bytes | None = None
     kept: list[bytes] = []
     for found in _PAIR.finditer(query):
         name, _, value = found[2].partition(b"=")
         if unquote_to_bytes(name).lower() in _SECRETS:
-            key = unquote_to_bytes(value) if key is None else key
+            key = _credential(value) if key is None else key
         else:
             kept.append(found[0] if kept else found[2])
     if key is None:
         return target, None
     return (path + mark + b"".join(kept) if kept else path), key
+
+
+def _credential(value: bytes) -> bytes:
+    """A key, or what follows `Bearer`; its blank may be written as a plus sign."""
+    text = unquote_to_bytes(value)
+    return text[7:].lstrip(b" +") if text[:7].lower() in (b"bearer ", b"bearer+") else text

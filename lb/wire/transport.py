@@ -68,7 +68,7 @@ class SocketTransport:
         while True:
             if connection is None:
                 connection = await pool.open()
-            waiter = connection.begin(request.method == "HEAD", request.interim)
+            waiter = connection.begin(request.method == "HEAD", request.interim, request.handshake)
             try:
                 write(connection, head, body, request.chunked)
                 return await waiter

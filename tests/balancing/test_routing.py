@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lb.balancing.backend import Backend
-from lb.balancing.routing import NAME_MAX, Operation, Place, Unroutable, rewrite_body, rewrite_target, route
+from lb.balancing.routing import (
+    NAME_MAX,
+    Operation,
+    Place,
+    Unroutable,
+    rewrite_body,
+    rewrite_target,
+    route,
+    route_handshake,
+)
 
 JSON = b"application/json"
 
@@ -228,3 +237,51 @@ def test_whatever_a_backend_calls_it_a_json_parser_reads_that_name(name: str) ->
 def test_no_target_whatever_breaks_it(target: str, method: str, body: bytes) -> None:
     with contextlib.suppress(Unroutable):
         route(method, b"/" + target.encode(), JSON, b"", body)
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "raw"),
+    [
+        ("/openai/v1/realtime?model=voice", "voice", "voice"),
+        ("/openai/realtime?api-version=2025-04-01-preview&deployment=voice", "voice", "voice"),
+        ("/openai/v1/realtime?a=1&MODEL=v%6Fice&b", "voice", "v%6Fice"),
+        ("/openai/v1/realtime?x?model=voice;y", "voice", "voice"),
+    ],
+)
+def test_the_query_of_a_handshake_names_the_deployment(target: str, name: str, raw: str) -> None:
+    found = route_handshake(target.encode())
+    assert (found.operation, found.place, found.deployment) == (Operation.INFERENCE, Place.QUERY, name)
+    assert target.encode()[found.start : found.end] == raw.encode()
+
+
+@pytest.mark.parametrize("target", ["/openai/v1/responses", "/openai/v1/realtime?model=", "/x?a=model&b=deployment=1"])
+def test_a_handshake_may_name_none_and_says_why(target: str) -> None:
+    found = route_handshake(target.encode())
+    assert (found.place, found.deployment) == (Place.NOWHERE, None)
+    assert "query" in found.unnamed
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "model=a&model=b", "model=a&deployment=b", "model=a&deployment=", "model=a&Model=a",
+        "model=a;model=b", "model=a?deployment=b",
+        "model=a+b", "model=%00", "model=a%26model=b%0A", "mod%65l=a&model=b", "model=" + "x" * (NAME_MAX + 1),
+    ],
+)  # fmt: skip
+def test_a_handshake_that_could_be_read_in_two_ways_is_refused(query: str) -> None:
+    with pytest.raises(Unroutable):
+        route_handshake(f"/openai/v1/realtime?{query}".encode())
+
+
+def test_a_handshake_may_name_it_in_its_path() -> None:
+    found = route_handshake(b"/openai/deployments/voice/realtime?api-version=1&model=other")
+    assert (found.operation, found.place, found.deployment) == (Operation.INFERENCE, Place.PATH, "voice")
+
+
+def test_only_the_value_in_the_query_is_rewritten() -> None:
+    target = b"/openai/v1/realtime?z=voice&model=voice&voice=model"
+    there = Backend("b", "https://b", deployments={"voice": "gpt realtime/1"})
+    found = route_handshake(target)
+    assert rewrite_target(found, target, there) == b"/openai/v1/realtime?z=voice&model=gpt%20realtime%2F1&voice=model"
+    assert rewrite_body(found, b"", there) == b""

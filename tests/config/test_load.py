@@ -48,6 +48,7 @@ def test_the_defaults_are_the_contracts() -> None:
         "max_wait_seconds": 0,
         "max_waiting": 1000,
         "sse_keepalive_seconds": 0,
+        "websocket_ping_seconds": 30,
     }
     assert (config.listen.host, config.listen.port) == ("0.0.0.0", 8080)  # noqa: S104 - the contract's default
     assert (config.admin.host, config.admin.port) == ("127.0.0.1", 8081)

@@ -195,3 +195,27 @@ def test_days_and_months_begin_anew_at_midnight_utc(name: str, begin: str, end: 
     bench.ask(90)
     bench.end(ticket, 20)  # of the day before: what it did not take is gone
     assert bench.standing(name).used == 90
+
+
+def test_what_is_spent_on_the_way_counts_at_once_and_not_again_at_the_end() -> None:
+    bench = Bench(tokens_per_minute=100, tokens_per_day=1000, requests_per_minute=5, max_concurrent=2)
+    ticket = bench.ask(1)
+    bench.now += 90
+    bench.quota.spend(bench.now, ticket, Usage(prompt=30, completion=10, total=40))
+    assert bench.standing("tokens_per_minute").used == 40
+    assert bench.standing("tokens_per_day").used == 41
+    assert bench.standing("max_concurrent").used == 1
+    bench.now += 90
+    bench.quota.spend(bench.now, ticket, Usage(prompt=50, total=50))
+    bench.end(ticket, 90)
+    assert bench.standing("tokens_per_minute").used == 50
+    assert bench.standing("tokens_per_day").used == 90
+    assert bench.standing("max_concurrent").used == 0
+
+
+def test_a_ticket_that_is_closed_is_spent_on_no_more() -> None:
+    bench = Bench(tokens_per_minute=100)
+    ticket = bench.ask(1)
+    bench.end(ticket, 10)
+    bench.quota.spend(bench.now, ticket, Usage(prompt=30, total=30))
+    assert bench.standing("tokens_per_minute").used == 10

@@ -42,7 +42,7 @@ class Streaming:
         self.client = WaitingClient(self.wire, "POST", modern, True)
         self.client.beats = self.beats
         self.reply = reply
-        self.task = asyncio.create_task(self.client.relay(reply, ()))
+        self.task = asyncio.create_task(self.client.relay(reply, b""))
 
     async def says(self, *pieces: bytes) -> None:
         for piece in pieces:

@@ -16,6 +16,7 @@ class FakeHead:
     api_key: bytes | None = None
     bearer: bytes | None = None
     query_key: bytes | None = None
+    protocol_key: bytes | None = None
     method: str = "POST"
     target: bytes = b"/"
     fields: Mapping[bytes, bytes] = field(default_factory=dict)
@@ -35,7 +36,9 @@ def test_nothing_configured_lets_everybody_in_without_a_name() -> None:
     assert callers({}).identify(FakeHead(api_key=b"anything", bearer=b"a.b.c")) is None
 
 
-@pytest.mark.parametrize("head", [FakeHead(api_key=b"k2"), FakeHead(bearer=b"k2"), FakeHead(query_key=b"k2")])
+@pytest.mark.parametrize(
+    "head", [FakeHead(api_key=b"k2"), FakeHead(bearer=b"k2"), FakeHead(query_key=b"k2"), FakeHead(protocol_key=b"k2")]
+)
 def test_a_key_is_known_wherever_the_clients_put_it(head: FakeHead) -> None:
     assert callers(keys(anna="k1", bert="k2")).identify(head) == "bert"
 

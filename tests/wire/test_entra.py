@@ -47,6 +47,7 @@ class FakeHead:
     api_key: bytes | None = None
     bearer: bytes | None = None
     query_key: bytes | None = None
+    protocol_key: bytes | None = None
     method: str = "POST"
     target: bytes = b"/"
     fields: Mapping[bytes, bytes] = field(default_factory=dict)
