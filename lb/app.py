@@ -21,6 +21,7 @@ from lb.balancing.verdict import Judge
 from lb.config import Config
 from lb.events import Announcer
 from lb.exchange import BackendFailed
+from lb.exports import open_exports
 from lb.failover import Failover
 from lb.gateway import Gateway
 from lb.metering.book import Book
@@ -56,6 +57,8 @@ if TYPE_CHECKING:
 wall = time.time  # noqa: TID251 - the one wall clock: dates in log lines and tokens
 clock = time.monotonic  # noqa: TID251 - the one clock for deadlines; system-wide, so that workers can share them
 
+FLUSH_SECONDS = 2.0
+"""Left for the export of what was recorded when draining took all its time."""
 TICK_SECONDS = 0.25
 """How often ended cooldowns are told about when no request comes to notice them."""
 
@@ -99,6 +102,7 @@ class App:
         if self._entering is not None:
             self.metrics.spent = self._entering.spent
         self._rates = Rates(self.metrics.totals)
+        self._exports = open_exports(config, logs.say, wall, clock)
         self._exposition = exposition(config)
         # The heart: what is believed of the backends. It survives every reload.
         self.pool = Pool(
@@ -126,6 +130,10 @@ class App:
         self.callers = Callers(config.client_keys(), config.entra_settings(), wall, clock)
         self.gateway = Gateway(self.callers.identify, self.failover, clock, self.emit, explain=config.explain)
         self._bind(config)
+        if self._exports is not None:
+            self.gateway.trace = self._exports.trace
+            for exporting in self._exports.observers:
+                self.emit.add(exporting)
         # Budgets survive every reload, too; they are asked only where there are tenants.
         ahead = wall() - clock()
         quota = Quota((), lambda now: now + ahead, None if config.redis.url else book)
@@ -193,8 +201,11 @@ class App:
         self.server.limits = _limits(config)
 
     async def drain(self) -> None:
-        """Finish what is running, within the configured time."""
+        """Finish what is running, and send what was recorded of it, within the configured time."""
+        end = clock() + self.config.limits.drain_seconds
         await self.server.drain(self.config.limits.drain_seconds)
+        if self._exports is not None:
+            await asyncio.to_thread(self._exports.close, max(FLUSH_SECONDS, end - clock()))
 
     async def close(self) -> None:
         """Let go of everything."""
@@ -212,6 +223,8 @@ class App:
             self._tokenizer.close()
         if self._entering is not None:
             await asyncio.to_thread(self._entering.close)
+        if self._exports is not None:
+            self._exports.close(0.0)
 
     def status(self) -> dict[str, Any]:
         """The document behind `/status`."""
@@ -268,6 +281,7 @@ class App:
             "lb_log_lines_dropped_total": [[self._logs.writer.lost]],
             **({} if self._link is None else self._link.readings()),
             **({} if self._entering is None else self._entering.readings()),
+            **({} if self._exports is None else self._exports.rows()),
         }
 
     def standings(self) -> dict[str, Any]:
@@ -327,7 +341,8 @@ class App:
                 prefix=wanted.prompt_prefix_bytes,
             )
             watches += [bindings.watch] if wanted.objects else []
-        self.gateway.watches = watches
+        exports = self._exports
+        self.gateway.watches = [*watches, *(exports.watches if exports is not None else ())]
 
     def _admit(self, config: Config) -> None:
         tenants, tenancy = config.domain_tenants(), config.tenancy

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
 from lb.balancing.backend import Backend
 from lb.balancing.transitions import Cooled, Ejected, Recalled, Restored, Switched
@@ -25,6 +25,14 @@ class Outcome(Enum):
     __hash__ = object.__hash__  # Enum's own is written in Python, and every request is counted by its outcome
 
 
+class Trace(Protocol):
+    """A request that is being recorded. It goes along with what is told of the request; the rest is its recorder's."""
+
+    @property
+    def context(self) -> bytes:
+        """The header lines by which the next backend learns of it, rendered; the request has none of its own then."""
+
+
 @dataclass(slots=True)
 class Attempted:
     """A request is about to be sent to a backend."""
@@ -34,6 +42,7 @@ class Attempted:
     deployment: str | None
     target: bytes
     number: int
+    trace: Trace | None = None
 
 
 @dataclass(slots=True)
@@ -50,6 +59,7 @@ class Judged:
     detail: str = ""
     asked: float | None = None
     """Seconds of silence that a throttled backend gets for it."""
+    trace: Trace | None = None
 
 
 @dataclass(slots=True)
@@ -81,6 +91,7 @@ class Finished:
     """Those of them that the backend that answered took."""
     throttled: int = 0
     """Backends that refused it before, for a limit."""
+    trace: Trace | None = None
 
 
 @dataclass(slots=True)
@@ -194,5 +205,6 @@ __all__ = [
     "Restored",
     "Scattered",
     "Switched",
+    "Trace",
     "Trespassed",
 ]

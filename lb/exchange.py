@@ -12,6 +12,7 @@ from typing import Protocol
 from lb.balancing.affinity import Binding
 from lb.balancing.asker import ANYBODY, Asker
 from lb.balancing.backend import Backend
+from lb.events import Trace
 from lb.metering.quota import Ticket
 from lb.metering.usage import Usage
 
@@ -95,6 +96,8 @@ class Request:
     """
     spend: Callable[[Usage], None] | None = None
     """Told of each part of its cost while it runs, where it runs long and has a ticket."""
+    trace: Trace | None = None
+    """Follows it, where it is recorded."""
 
     def __post_init__(self) -> None:
         if not self.fields:

@@ -139,11 +139,11 @@ class Answering:
 
     async def _try(self, attempt: Attempt, names: set[str]) -> Verdict:
         """Ask one backend, and judge and learn what comes of it."""
-        failover = self._failover
+        failover, request = self._failover, self._request
         self.attempts += 1
         backend = attempt.backend
-        target = rewrite_target(self._route, self._request.target, backend)
-        failover.emit(Attempted(self._request.id, backend, attempt.deployment, target, self.attempts))
+        target = rewrite_target(self._route, request.target, backend)
+        failover.emit(Attempted(request.id, backend, attempt.deployment, target, self.attempts, request.trace))
         verdict = await self._ask(attempt, target, names)
         now = failover.clock()
         self.waited = now - attempt.started
@@ -153,7 +153,7 @@ class Answering:
             detail, asked = verdict.reason, getattr(verdict, "seconds", None)
         failover.emit(
             Judged(
-                self._request.id,
+                request.id,
                 backend,
                 attempt.deployment,
                 self.attempts,
@@ -162,6 +162,7 @@ class Answering:
                 self.waited,
                 detail,
                 asked,
+                request.trace,
             )
         )
         awaited = _is_awaited(attempt)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from lb.balancing.routing import Route, Unroutable, needs_name, route, route_handshake
-from lb.events import Emit, Finished, Outcome
+from lb.events import Emit, Finished, Outcome, Trace
 from lb.exchange import BackendFailed, Client, ClientGone, Request
 from lb.failover import Answering, Failover
 from lb.metering.quota import Ticket
@@ -37,6 +37,8 @@ class Gateway:
         """Asked where objects are to be found again."""
         self.watches: Sequence[Watch] = ()
         """Each may look at a reply that is relayed."""
+        self.trace: Callable[[Request], Trace | None] | None = None
+        """Says which requests are recorded, where any are."""
         self._clock = clock
         self._emit = emit
 
@@ -44,6 +46,8 @@ class Gateway:
         """Answer one request, whatever comes. The outcome is *crashed* until a better one is earned."""
         started = self._clock()
         told = Finished(request.id, request.method, None, Outcome.CRASHED, None, 0, 0.0, tenant=request.caller)
+        if self.trace is not None:
+            request.trace = told.trace = self.trace(request)
         try:
             await self._answer(request, client, told, started)
         except BackendFailed as failure:

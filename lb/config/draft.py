@@ -46,6 +46,8 @@ class Draft:
 
     overruled: list[str] = field(default_factory=list)
     """Sections of the file that the environment replaces as a whole."""
+    unread: list[str] = field(default_factory=list)
+    """Variables that a user of OpenTelemetry would expect to be read, and that are not."""
 
     def is_broken(self, path: Path) -> bool:
         """Was a problem told of this place, of what it is part of, or of a part of it?"""

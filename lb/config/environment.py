@@ -10,6 +10,7 @@ from lb.config.values import did_you_mean
 
 _KUBERNETES = re.compile(r"LB_SERVICE_.*|LB_PORT_.*", re.DOTALL)
 _INJECTED = re.compile(r".+_SERVICE_(HOST|PORT(_.+)?)|.+_PORT(_[0-9]+_(TCP|UDP|SCTP)(_.+)?)?", re.DOTALL)
+_OF_ONE_SIGNAL = re.compile(r"OTEL_EXPORTER_OTLP_(TRACES|METRICS)_[A-Z_]+")
 _TOKEN = re.compile(r"[A-Z0-9._-]{1,50}")
 SERVICE_LINKS = "; if Kubernetes injected it for a Service, set enableServiceLinks: false"
 
@@ -19,6 +20,8 @@ def variables(environ: Mapping[str, str], draft: Draft) -> dict[str, str]:
     found: dict[str, str] = {}
     for spelled in sorted(environ):
         name, value = spelled.upper(), environ[spelled].strip()
+        if value and _OF_ONE_SIGNAL.fullmatch(name) and name not in VARIABLES:
+            draft.unread.append(name)
         if not value or not _ours(name, value):
             continue
         if name == CONFIG_INLINE:

@@ -79,7 +79,7 @@ def _read_file(
 def _judge(draft: Draft, file: str | None) -> Loaded:
     """The configuration, or every problem: what is wrong is taken out, so that the rest can be judged together."""
     problems = [*draft.problems, *conflicts_in_draft(draft)]
-    rest = Draft(deepcopy(draft.tree), dict(draft.origins), overruled=draft.overruled)
+    rest = Draft(deepcopy(draft.tree), dict(draft.origins), overruled=draft.overruled, unread=draft.unread)
     wrong: set[Path] = set()
     while True:
         try:

@@ -11,6 +11,7 @@ from lb.config import address, values
 from lb.config import clients as callers
 from lb.config.certificates import certificate_file
 from lb.config.section import Section
+from lb.config.telemetry import TelemetrySection
 from lb.config.tenants import TenancySection, TenantSection
 from lb.config.values import Wrong
 from lb.metering.tenant import Tenants
@@ -198,6 +199,7 @@ class Config(Section):
     log: LogSection = LogSection()
     metrics: MetricsSection = MetricsSection()
     usage: UsageSection = UsageSection()
+    telemetry: TelemetrySection = TelemetrySection()
     limits: LimitsSection = LimitsSection()
     workers: Annotated[int, BeforeValidator(values.whole(1, 128))] = 1
     policy: Annotated[

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
-from lb.config import tenant_rules
+from lb.config import telemetry_rules, tenant_rules
 from lb.config.address import is_excepted, is_loopback, is_wildcard
 from lb.config.draft import Draft
 from lb.config.model import BackendSection, ClientSection, Config
@@ -52,6 +52,7 @@ def conflicts(config: Config, draft: Draft) -> Iterator[Conflict]:
     yield from _tokenizer(config, draft)
     yield from tenant_rules.conflicts(config, draft)
     yield from _redis(config, draft)
+    yield from telemetry_rules.conflicts(config, draft)
 
 
 def _both_kinds(config: Config, draft: Draft) -> Iterator[Conflict]:
@@ -154,6 +155,7 @@ def warnings(config: Config, draft: Draft) -> Iterator[str]:
         first, idle = (place(("limits", f"{field}_seconds"), draft) for field in ("first_event", "http_timeout"))
         yield f"{first} is not below {idle}, so it never acts"
     yield from tenant_rules.warnings(config, draft)
+    yield from telemetry_rules.warnings(config, draft)
     named = Counter(backend.url for backend in config.backends)
     for index, backend in enumerate(config.backends):
         at = partial(_of_backend, draft, index)

@@ -61,6 +61,32 @@ SETTINGS = (
     Setting("LB_PROMPT_PREFIX_BYTES", ("affinity", "prompt_prefix_bytes")),
     Setting("LB_REDIS_URL", ("redis", "url")),
     Setting("LB_REDIS_ENTRA", ("redis", "entra")),
+    Setting("OTEL_SDK_DISABLED", ("telemetry", "disabled"), in_file=False),
+    Setting("OTEL_TRACES_EXPORTER", ("telemetry", "traces_exporter"), in_file=False),
+    Setting("OTEL_METRICS_EXPORTER", ("telemetry", "metrics_exporter"), in_file=False),
+    Setting("OTEL_EXPORTER_OTLP_ENDPOINT", ("telemetry", "endpoint"), in_file=False),
+    Setting("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", ("telemetry", "traces_endpoint"), in_file=False),
+    Setting("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", ("telemetry", "metrics_endpoint"), in_file=False),
+    Setting("OTEL_EXPORTER_OTLP_PROTOCOL", ("telemetry", "protocol"), in_file=False),
+    Setting("OTEL_EXPORTER_OTLP_HEADERS", ("telemetry", "headers"), in_file=False),
+    Setting("OTEL_EXPORTER_OTLP_TIMEOUT", ("telemetry", "timeout"), in_file=False),
+    Setting("OTEL_EXPORTER_OTLP_COMPRESSION", ("telemetry", "compression"), in_file=False),
+    Setting("OTEL_EXPORTER_OTLP_INSECURE", ("telemetry", "insecure"), in_file=False),
+    Setting("OTEL_EXPORTER_OTLP_CERTIFICATE", ("telemetry", "certificate"), in_file=False),
+    Setting("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", ("telemetry", "client_certificate"), in_file=False),
+    Setting("OTEL_EXPORTER_OTLP_CLIENT_KEY", ("telemetry", "client_key"), in_file=False),
+    Setting("OTEL_SERVICE_NAME", ("telemetry", "service_name"), in_file=False),
+    Setting("OTEL_RESOURCE_ATTRIBUTES", ("telemetry", "resource_attributes"), in_file=False),
+    Setting("OTEL_TRACES_SAMPLER", ("telemetry", "sampler"), in_file=False),
+    Setting("OTEL_TRACES_SAMPLER_ARG", ("telemetry", "sampler_arg"), in_file=False),
+    Setting("OTEL_BSP_MAX_QUEUE_SIZE", ("telemetry", "queue_size"), in_file=False),
+    Setting("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", ("telemetry", "batch_size"), in_file=False),
+    Setting("OTEL_BSP_SCHEDULE_DELAY", ("telemetry", "schedule_delay"), in_file=False),
+    Setting("OTEL_METRIC_EXPORT_INTERVAL", ("telemetry", "metric_interval"), in_file=False),
+    Setting("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", ("telemetry", "capture_content"), in_file=False),
+    Setting("APPLICATIONINSIGHTS_CONNECTION_STRING", ("telemetry", "connection_string"), in_file=False),
+    Setting("APPLICATIONINSIGHTS_AUTHENTICATION_STRING", ("telemetry", "authentication"), in_file=False),
+    Setting("LB_GENAI_SYSTEM", ("telemetry", "genai_system")),
     Setting("HTTPS_PROXY", ("platform", "https_proxy"), in_file=False),
     Setting("HTTP_PROXY", ("platform", "http_proxy"), in_file=False),
     Setting("NO_PROXY", ("platform", "no_proxy"), in_file=False),
@@ -99,5 +125,5 @@ BACKEND_FIELDS = {
 
 SUFFIXES = {field: suffix for suffix, field in BACKEND_FIELDS.items()}
 
-SECRETS = frozenset({"api_key", "keys"})
+SECRETS = frozenset({"api_key", "keys", "headers", "connection_string"})
 """Fields whose value is never shown."""

@@ -23,6 +23,7 @@ RESTART_SETTINGS = (
     ("metrics", "tokenizer"),
     ("metrics", "token_buckets"),
     ("metrics", "second_buckets"),
+    ("telemetry", "genai_system"),
 )
 """What is bound, forked or built once when the process starts."""
 

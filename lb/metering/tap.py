@@ -80,7 +80,7 @@ class UsageTap:
         self._keep = keep
         self._gathered: list[bytes] = []
         self._room = BLOCK
-        self._inflate = _inflater(content_encoding)
+        self._inflate = inflater(content_encoding)
         self._reader: Reader = _reader(content_type, keep) if self._inflate is not _nothing else Mute()
         self.failure: Exception | None = None
         """What went wrong while reading: a bug, or a body that is not what its head says."""
@@ -154,7 +154,7 @@ class UsageTap:
 def _ignore(chunk: bytes) -> None: ...
 
 
-_Inflate = Callable[[bytes], Iterator[bytes]]
+Inflate = Callable[[bytes], Iterator[bytes]]
 
 
 def _nothing(packed: bytes) -> Iterator[bytes]:
@@ -168,7 +168,7 @@ def _reader(content_type: bytes, keep: bool) -> Reader:
     return BodyReader() if kind is Kind.BODY else Mute()
 
 
-def _inflater(coding: bytes) -> _Inflate | None:
+def inflater(coding: bytes) -> Inflate | None:
     """Unpacks the body's content coding; None where there is nothing to unpack."""
     coding = coding.strip().lower()
     if coding in (b"", b"identity"):

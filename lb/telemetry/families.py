@@ -79,6 +79,8 @@ FAMILIES: tuple[Family, ...] = (
     Family("lb_log_lines_dropped_total", "counter", "Log lines that nobody took in time."),
     Family("lb_usage_store_failures_total", "counter", "Times that usage could not be written to its store."),
     Family("lb_usage_store_waiting", "gauge", "Replies whose usage is not in the store yet."),
+    Family("lb_spans_exported_total", "counter", "Spans that a receiver took.", ("exporter",)),
+    Family("lb_spans_dropped_total", "counter", "Spans that no receiver got, by why.", ("exporter", "reason")),
     Family("lb_redis_up", "gauge", "1 while replicas agree through Redis; nothing where they do not.", join="min"),
     Family("lb_redis_losses_total", "counter", "How often Redis was lost."),
     Family("lb_workers", "gauge", "Processes that serve."),

@@ -36,8 +36,9 @@ def render_head(
         framing = b"Content-Length: %d\r\n\r\n" % len(body)
     else:
         framing = b"\r\n"
+    fields = request.fields if request.trace is None else request.trace.context + request.fields
     return b"%b %b%b HTTP/1.1\r\nHost: %b\r\n%b%b%b" % (
-        request.method.encode("ascii"), address.prefix, target, address.authority, credential, request.fields, framing,
+        request.method.encode("ascii"), address.prefix, target, address.authority, credential, fields, framing,
     )  # fmt: skip
 
 

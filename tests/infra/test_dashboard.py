@@ -38,7 +38,13 @@ def test_every_metric_of_the_balancer_and_its_backends_is_on_the_dashboard() -> 
     shown = set().union(*map(metrics_in, EXPRESSIONS))
     ours = {family.name for family in FAMILIES if family.name.startswith("lb_")}
     alerted = set().union(*(metrics_in(rule["expr"]) for rule in RULES))
-    elsewhere = {"lb_cooldowns_total", "lb_returns_total", "lb_backend_handshakes_total", "lb_info"}
+    elsewhere = {
+        "lb_cooldowns_total",
+        "lb_returns_total",
+        "lb_backend_handshakes_total",
+        "lb_info",
+        "lb_spans_exported_total",
+    }
     assert ours - shown - alerted == elsewhere
 
 

@@ -1,0 +1,122 @@
+"""Spans as OTLP has them on the wire: protobuf (opentelemetry/proto/trace/v1/trace.proto), written by hand.
+
+Measured on the 2-core development machine, CPython 3.11, for the two spans of one plain request: 112 us of CPU with the
+SDK's spans and encoder, 31 us with protobuf's own messages made of ready attributes, 12 us so. A request costs some
+50 us without being traced, so only this leaves tracing of all of them affordable. Tests decode it with protobuf.
+"""
+
+import struct
+from collections.abc import Iterable, Sequence
+from functools import lru_cache, partial
+from typing import Final
+
+from lb.telemetry.otel import conventions as names
+from lb.telemetry.otel.spans import Fixed, Pair, Span, Value
+
+LOCAL: Final = b"\x85\x01\x01\x01\x00\x00"
+REMOTE: Final = b"\x85\x01\x01\x03\x00\x00"
+"""Field 16, `flags`: sampled, and whether the parent is in another process."""
+_FAILED: Final = b"\x18\x02"
+"""Of `Status`: code = STATUS_CODE_ERROR."""
+_LONGEST: Final = 64
+"""Characters of a text that is worth being remembered with its encoding."""
+_VARIED: Final = frozenset({names.LB_REQUEST_ID, names.RESPONSE_ID, names.FIRST_CHUNK, names.LB_COOLDOWN})
+"""Attributes whose values hardly come again."""
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 127:
+        out.append(number & 127 | 128)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+_VARINTS: Final = [_varint(number) for number in range(16384)]
+
+
+def varint(number: int) -> bytes:
+    """A whole number, from 0 on."""
+    return _VARINTS[number] if number < 16384 else _varint(number)
+
+
+def field(tag: bytes, content: bytes) -> bytes:
+    """A field that has a length: text, bytes, or a message."""
+    return tag + varint(len(content)) + content
+
+
+def _value(value: Value) -> bytes:
+    """An `AnyValue`."""
+    if isinstance(value, str):
+        return field(b"\x0a", value.encode("utf-8", "replace"))
+    if isinstance(value, bool):
+        return b"\x10\x01" if value else b"\x10\x00"
+    if isinstance(value, int):
+        return b"\x18" + varint(value & 0xFFFF_FFFF_FFFF_FFFF)
+    if isinstance(value, float):
+        return b"\x21" + struct.pack("<d", value)
+    return field(b"\x2a", b"".join([field(b"\x0a", _value(item)) for item in value]))
+
+
+def _member(tag: bytes, name: str, value: Value) -> bytes:
+    """A `KeyValue` as a field of something."""
+    return field(tag, field(b"\x0a", name.encode()) + field(b"\x12", _value(value)))
+
+
+_DETAILS: Final = field(b"\x12", names.DETAILS_EVENT.encode())
+_remembered = lru_cache(maxsize=4096, typed=True)(partial(_member, b"\x4a"))
+
+
+def attributes(pairs: Iterable[Pair]) -> bytes:
+    """Each as field 9 of a span."""
+    return b"".join([
+        _member(b"\x4a", name, value) if name in _VARIED or (type(value) is str and len(value) > _LONGEST)
+        else _remembered(name, value)
+        for name, value in pairs
+    ])  # fmt: skip
+
+
+def _fixed(group: Fixed) -> bytes:
+    if group.encoded is None:
+        group.encoded = attributes(group.pairs)
+    return group.encoded
+
+
+def encode_span(span: Span) -> bytes:
+    """A `Span`, as field 2 of `ScopeSpans`."""
+    parts = [
+        b"\x0a\x10%b\x12\x08%b" % (span.trace_id, span.span_id),
+        field(b"\x1a", span.state.encode("latin-1")) if span.state else b"",
+        b"\x22\x08" + span.parent_id if span.parent_id else b"",
+        field(b"\x2a", span.name.encode("utf-8", "replace")),
+        struct.pack("<BBBQBQ", 0x30, span.kind, 0x39, span.start, 0x41, span.end),
+        *[_fixed(group) for group in span.fixed],
+        attributes(span.pairs),
+        _event(span.end, span.event) if span.event else b"",
+        field(b"\x7a", (field(b"\x12", span.message.encode("utf-8", "replace")) if span.message else b"") + _FAILED)
+        if span.failed
+        else b"",
+        REMOTE if span.remote else LOCAL,
+    ]
+    return field(b"\x12", b"".join(parts))
+
+
+def _event(moment: int, pairs: Sequence[Pair]) -> bytes:
+    """An `Event` of a span."""
+    told = [_member(b"\x1a", name, value) for name, value in pairs]
+    return field(b"\x5a", b"\x09" + struct.pack("<Q", moment) + _DETAILS + b"".join(told))
+
+
+class Envelope:
+    """Makes requests (`ExportTraceServiceRequest`) of encoded spans: who sends them is always the same."""
+
+    def __init__(self, resource: Iterable[Pair], scope: str, version: str) -> None:
+        described = b"".join([_member(b"\x0a", name, value) for name, value in resource])
+        self._resource = field(b"\x0a", described)
+        self._scope = field(b"\x0a", field(b"\x0a", scope.encode()) + field(b"\x12", version.encode()))
+
+    def around(self, spans: Sequence[bytes]) -> bytes:
+        """The request."""
+        scope_spans = self._scope + b"".join(spans)
+        return field(b"\x0a", self._resource + field(b"\x12", scope_spans))

@@ -1,0 +1,94 @@
+"""What is noted of a request while it is recorded: plain values, out of which spans are made when it is over."""
+
+from typing import NamedTuple
+
+from lb.balancing.backend import Backend
+from lb.metering.usage import Usage
+from lb.telemetry.otel.sampling import Parent
+
+
+class Try(NamedTuple):
+    """An attempt, and what came of it."""
+
+    span_id: bytes
+    backend: Backend
+    target: bytes
+    number: int
+    started: float
+    ended: float
+    """When it was judged; a reply that is relayed goes on after that."""
+    status: int | None
+    verdict: str
+    detail: str
+    cooldown: float | None
+
+
+class Begun(NamedTuple):
+    """An attempt that nobody has judged yet."""
+
+    span_id: bytes
+    backend: Backend
+    target: bytes
+    number: int
+    started: float
+
+
+class Seen:
+    """What the answer said of itself, as far as it was watched."""
+
+    __slots__ = ("content", "event", "finish_reasons", "first_chunk", "model", "reply_id", "stream", "usage")
+
+    def __init__(self) -> None:
+        self.model = ""
+        self.reply_id = ""
+        self.finish_reasons: tuple[str, ...] = ()
+        self.first_chunk: float | None = None
+        """Moment on the process's clock."""
+        self.stream = False
+        self.usage: Usage | None = None
+        self.content: tuple[tuple[str, str], ...] = ()
+        """Attributes of the span with prompt and answer, where they are wanted there."""
+        self.event: tuple[tuple[str, str], ...] = ()
+        """The same of an event."""
+
+
+class Recording:
+    """One request (`lb.events.Trace`)."""
+
+    __slots__ = ("_context", "begun", "method", "parent", "peer", "seen", "span_id", "started", "target", "trace_id",
+                 "tries")  # fmt: skip
+
+    def __init__(
+        self, trace_id: bytes, span_id: bytes, parent: Parent | None, method: str, target: bytes, peer: str, now: float
+    ) -> None:
+        self.trace_id = trace_id
+        self.span_id = span_id
+        self.parent = parent
+        self.method = method
+        self.target = target
+        self.peer = peer
+        self.started = now
+        self.begun: Begun | None = None
+        self.tries: list[Try] = []
+        self.seen: Seen | None = None
+        self._context = b""
+
+    @property
+    def context(self) -> bytes:
+        """The lines by which the backend that is being asked learns of its span."""
+        return self._context
+
+    def begin(self, begun: Begun) -> None:
+        """The next attempt."""
+        self.begun = begun
+        state = self.parent.state if self.parent is not None else b""
+        self._context = b"traceparent: 00-%b-%b-01\r\n" % (
+            self.trace_id.hex().encode(), begun.span_id.hex().encode()
+        )  # fmt: skip
+        if state:
+            self._context += b"tracestate: %b\r\n" % state
+
+    @property
+    def state(self) -> str:
+        """The caller's tracestate."""
+        return self.parent.state.decode("latin-1") if self.parent is not None else ""
