@@ -28,6 +28,7 @@ from lb.metering.book import Book
 from lb.metering.quota import Quota
 from lb.spine.admission import Admission
 from lb.spine.binding import Bindings
+from lb.spine.unasked import AskForUsage
 from lb.spine.watching import Watch, watch_cost
 from lb.telemetry.beliefs import belief_rows
 from lb.telemetry.exposition import Exposition
@@ -134,6 +135,7 @@ class App:
             self.gateway.trace = self._exports.trace
             for exporting in self._exports.observers:
                 self.emit.add(exporting)
+        self.gateway.ask_for_usage = _ask_for_usage(config)
         # Budgets survive every reload, too; they are asked only where there are tenants.
         ahead = wall() - clock()
         quota = Quota((), lambda now: now + ahead, None if config.redis.url else book)
@@ -198,6 +200,7 @@ class App:
         self._admit(config)
         self.gateway.explain = config.explain
         self._bind(config)
+        self.gateway.ask_for_usage = _ask_for_usage(config)
         self.server.limits = _limits(config)
 
     async def drain(self) -> None:
@@ -417,8 +420,17 @@ def exposition(config: Config) -> Exposition:
 def _watches(config: Config) -> list[Watch]:
     """Who looks at replies for what they cost: nobody, unless somebody wants to know."""
     metrics = config.metrics
-    wanted = metrics.usage or metrics.tokenizer or bool(config.tenants) or config.usage.store is not None
-    return [partial(watch_cost, keep=metrics.tokenizer)] if wanted else []
+    asked = metrics.usage or metrics.include_usage or metrics.tokenizer
+    if not (asked or config.tenants or config.usage.store is not None):
+        return []
+    return [partial(watch_cost, keep=True) if metrics.tokenizer else watch_cost]
+
+
+def _ask_for_usage(config: Config) -> AskForUsage | None:
+    """Has backends tell what streams cost, where that is wanted for anybody."""
+    always = config.metrics.include_usage
+    wanted = always or any(tenant.include_usage for tenant in config.tenants)
+    return AskForUsage(always=always) if wanted else None
 
 
 def _entering(config: Config, logs: Logs) -> Entering | None:

@@ -89,6 +89,8 @@ class Request:
     """Requests with the same key are better sent to the same backend."""
     sent_to: str | None = None
     """The backend whose answer is relayed."""
+    unasked_usage: bool = False
+    """It asks for usage that the client did not ask for, so that is to be taken out of the reply."""
     once: bool = False
     """It makes something that must not be made twice, so it is not sent again where it may have arrived."""
     handshake: Handshake | None = None

@@ -8,12 +8,14 @@ from lb.events import Emit, Finished, Outcome, Trace
 from lb.exchange import BackendFailed, Client, ClientGone, Request
 from lb.failover import Answering, Failover
 from lb.metering.quota import Ticket
+from lb.metering.tenant import Tenant
 from lb.metering.usage import Usage
 from lb.refusal import Head, Refusal
 from lb.spine.admission import Admission
 from lb.spine.binding import Bindings
 from lb.spine.conclusion import not_served
 from lb.spine.scanned import read_along
+from lb.spine.unasked import AskForUsage, hide_usage
 from lb.spine.watching import Watch, together
 
 NOTHING = Usage()
@@ -35,6 +37,8 @@ class Gateway:
         """Asked where there are tenants."""
         self.bindings: Bindings | None = None
         """Asked where objects are to be found again."""
+        self.ask_for_usage: AskForUsage | None = None
+        """Has backends tell the usage of chat streams, where that is wanted."""
         self.watches: Sequence[Watch] = ()
         """Each may look at a reply that is relayed."""
         self.trace: Callable[[Request], Trace | None] | None = None
@@ -93,6 +97,8 @@ class Gateway:
                 request.forget_content()
                 told.first_byte = self._clock() - started
                 try:
+                    if request.unasked_usage:
+                        answer = hide_usage(answer, client)
                     await client.relay(answer, self._explanation(request, told))
                 finally:
                     if watching is not None:
@@ -108,7 +114,7 @@ class Gateway:
             return tenant
         if tenant is not None:
             told.tenant = tenant.name
-        found = self._route(request, restricted=tenant is not None and tenant.deployments is not None)
+        found = self._route(request, tenant)
         if isinstance(found, Refusal) or tenant is None:
             return found
         told.deployment = found.deployment
@@ -124,8 +130,9 @@ class Gateway:
         else:
             quota.settle(now, ticket, told.usage)
 
-    def _route(self, request: Request, *, restricted: bool = False) -> Route | Refusal:
-        """`restricted`: whoever asks may not call every deployment."""
+    def _route(self, request: Request, tenant: Tenant | None = None) -> Route | Refusal:
+        if self.ask_for_usage is not None:
+            self.ask_for_usage(request, tenant)
         body = request.body
         whole = isinstance(body, bytes)
         try:
@@ -150,6 +157,7 @@ class Gateway:
         if not pool.serving(found.deployment):
             return not_served(found.deployment, pool.served())
         if not whole:
+            restricted = tenant is not None and tenant.deployments is not None
             request.body = read_along(body, found.place, request.content_type, pool.backends, restricted=restricted)
         return found
 

@@ -66,11 +66,12 @@ def find_model(body: bytes, *, whole: bool = True) -> Field | None:
 def _keys(body: bytes) -> Iterator[int]:
     """Positions of `"model"` tokens that are followed by a colon. Inside a string the quotes would be escaped."""
     for found in _KEY_AND_COLON.finditer(body):
-        if not _is_escaped(body, found.start()):
+        if not is_escaped(body, found.start()):
             yield found.start()
 
 
-def _is_escaped(body: bytes, at: int) -> bool:
+def is_escaped(body: bytes, at: int) -> bool:
+    """Does a backslash take the meaning of what stands here?"""
     slashes = at
     while slashes and body[slashes - 1] == 0x5C:
         slashes -= 1

@@ -128,6 +128,7 @@ class MetricsSection(Section):
     """What `/metrics` shows."""
 
     usage: Annotated[bool, BeforeValidator(values.switch)] = False
+    include_usage: Annotated[bool, BeforeValidator(values.switch)] = False
     tokenizer: Annotated[bool, BeforeValidator(values.switch)] = False
     token_buckets: Annotated[tuple[float, ...], BeforeValidator(values.bounds(1, 100_000_000, 50))] = TOKENS
     second_buckets: Annotated[tuple[float, ...], BeforeValidator(values.bounds(0.0001, DAY, 50))] = SECONDS

@@ -40,6 +40,7 @@ SETTINGS = (
     Setting("LB_USAGE", ("metrics", "usage")),
     Setting("LB_USAGE_STORE", ("usage", "store")),
     Setting("LB_USAGE_KEEP_DAYS", ("usage", "keep_days")),
+    Setting("LB_INCLUDE_USAGE", ("metrics", "include_usage")),
     Setting("LB_TOKENIZER", ("metrics", "tokenizer")),
     Setting("LB_METRICS_TOKEN_BUCKETS", ("metrics", "token_buckets")),
     Setting("LB_METRICS_SECOND_BUCKETS", ("metrics", "second_buckets")),

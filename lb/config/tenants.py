@@ -98,6 +98,7 @@ class TenantSection(LimitsOfTenant, _Named):
     callers: Annotated[tuple[str, ...], BeforeValidator(_names)] | None = None
     deployments: Annotated[tuple[str, ...], BeforeValidator(_deployments)] | None = None
     backends: Annotated[tuple[str, ...], BeforeValidator(_names)] | None = None
+    include_usage: Annotated[bool, BeforeValidator(values.switch)] | None = None
     spill: Annotated[bool, BeforeValidator(values.switch)] = False
     priority: Annotated[int, BeforeValidator(values.whole(0, 1000))] = 1
     weight: Annotated[int, BeforeValidator(values.whole(1, 1000))] = 1
@@ -115,6 +116,7 @@ class TenantSection(LimitsOfTenant, _Named):
             deployments=frozenset(map(str.lower, self.deployments)) if self.deployments is not None else None,
             backends=frozenset(name for name in backends if name.lower() in own),
             pinned=bool(own) and not self.spill,
+            include_usage=self.include_usage,
             priority=self.priority,
             weight=self.weight,
         )

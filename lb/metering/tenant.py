@@ -35,6 +35,8 @@ class Tenant:
     """Names of the backends that are its own; empty is none in particular."""
     pinned: bool = False
     """Only its own backends serve it; else they are preferred and others help out."""
+    include_usage: bool | None = None
+    """Are its chat streams to be asked for their usage? None is as for everybody."""
     priority: int = 1
     """Class in the waiting room: a lower number goes first."""
     weight: int = 1

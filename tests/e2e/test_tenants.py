@@ -77,3 +77,36 @@ async def test_a_reservation_is_settled_with_what_the_backends_told(three: list[
         left = int(refused.value.response.headers["x-ratelimit-remaining-tokens"])
         assert left == 3000 - sum(endpoint.ledger.sum().total for endpoint in three)
         assert left > 2000
+
+
+@pytest.mark.parametrize("odd", ["", "split", "coalesce,crlf", "split,cr", "no-final-blank", "comments,bom"])
+async def test_the_sdk_sees_no_difference_where_usage_is_asked_in_its_place(three: list[Simulator], odd: str) -> None:
+    """Neither a chunk more nor one less, in whatever pieces they come; and the count is exact."""
+    tenants = "tenants: [{name: ada, include_usage: true}, {name: bob, include_usage: false}]"
+    settings = {"LB_CLIENT_KEYS": "ada:key-a,bob:key-b", "LB_CONFIG_INLINE": tenants}
+    fault = {"x-sim-fault": odd} if odd else {}
+
+    async def chunks(sdk: openai.AsyncAzureOpenAI, name: str, **more: object) -> list[dict[str, object]]:
+        stream = await sdk.chat.completions.create(  # type: ignore[call-overload]
+            model="chat", messages=SAID, stream=True, extra_headers={"x-sim-tenant": name, **fault}, **more
+        )
+        own = ("id", "created", "choices")
+        return [
+            {name: value for name, value in chunk.to_dict().items() if name not in own} | {"of": len(chunk.choices)}
+            async for chunk in stream
+        ]
+
+    async with Balancer(**backends(*three[:1], **settings)) as balancer:
+        async with client(balancer, "key-a") as ada, client(balancer, "key-b") as bob:
+            seen, plain = await chunks(ada, "ada"), await chunks(bob, "bob")
+            told = await chunks(ada, "ada", stream_options={"include_usage": True})
+        shown = await balancer.metrics()
+    assert [{name: value for name, value in one.items() if name != "usage"} for one in seen] == plain
+    assert {one.get("usage") for one in seen} == {None}
+    assert len(told) == len(seen) + 1
+    assert told[-1]["usage"] is not None
+    booked = three[0].ledger.sum("ada").total
+    row = 'openai_total_tokens_total{method_name="chat",openai_name="backend_1",tenant_name="ada"}'
+    assert f"{row} {booked}.0" in shown
+    assert 'source="estimated",tenant_name="ada"} 0.0' in shown
+    assert 'source="reported",tenant_name="bob"} 0.0' in shown

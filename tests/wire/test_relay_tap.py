@@ -6,6 +6,7 @@ import pytest
 from front_door import ScriptedReply
 
 from lb.exchange import BackendFailed
+from lb.spine.unasked import Unasked
 from lb.wire.relay import WaitingClient
 
 LARGE = b"x" * 100_000
@@ -91,3 +92,21 @@ async def test_without_a_tap_nothing_differs_on_the_wire() -> None:
         await client.relay(ScriptedReply(b"abc", b"def"), b"")
         seen.append([data for what, data in written.told if what == "written"])
     assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize("ended", [True, False])
+async def test_a_reply_that_loses_a_chunk_is_framed_by_what_goes_out(ended: bool) -> None:
+    told, usage = b"data: x\n\n", b'data: {"choices":[],"usage":{}}\n\n'
+    reply = ScriptedReply(told, usage, length=len(told + usage), ended=ended)
+    if not ended:
+        asyncio.get_running_loop().call_soon(reply.end)
+    seen = Written()
+    written = Written()
+    client = WaitingClient(written, "POST", True, True)
+    await client.relay(Unasked(reply, seen), b"")
+    out = b"".join(data for what, data in written.told if what == "written")
+    head, _, body = out.partition(b"\r\n\r\n")
+    assert b"content-length" not in head.lower()
+    assert b"Transfer-Encoding: chunked" in head
+    assert body == b"9\r\ndata: x\n\n\r\n0\r\n\r\n"
+    assert seen.tapped() == told + usage
