@@ -40,7 +40,6 @@ from lb.telemetry.rates import Rates
 from lb.telemetry.recent import Recent
 from lb.telemetry.standings import standing_rows
 from lb.telemetry.tallies import Snapshot
-from lb.telemetry.tally import Tally
 from lb.telemetry.tokenizer import Recounting, exact
 from lb.usage.entering import Entering
 from lb.usage.store import Store
@@ -86,7 +85,6 @@ class App:
         self.started = clock()
         # Observers first: everything below tells them.
         self.emit = Announcer()
-        self.tally = Tally()
         self._tokenizer = tokenizer(config.metrics.tokenizer)
         self.metrics = Metrics(
             _names(config),
@@ -97,7 +95,7 @@ class App:
         self.recent = Recent(wall)
         lines = LogLines(logs)
         self.metrics.unread = lines.unread
-        for observer in (self.tally, self.metrics, self.recent, lines):
+        for observer in (self.metrics, self.recent, lines):
             self.emit.add(observer)
         self._entering = _entering(config, logs)
         if self._entering is not None:
@@ -238,7 +236,7 @@ class App:
             draining=self.server.draining,
             policy=self.config.policy,
             connections=self.server.connections,
-            requests=self.tally.totals(),
+            requests=self.metrics.summary(),
             rows=self.pool.snapshot(now),
             standings=self.standings(),
             rates=self._rates.document(

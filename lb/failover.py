@@ -121,8 +121,8 @@ class Answering:
     async def _find(self) -> Reply | Refusal:
         """The loop. Returning a reply is the commit point: from its first byte on nothing fails over."""
         self._failover.budget.request(self._failover.clock())
-        names = self._wish.names
-        while attempt := await self._failover.permits.next(self._wish):
+        names, permits = self._wish.names, self._failover.permits
+        while attempt := permits.at_once(self._wish) or await permits.next(self._wish):
             self._held.append(attempt)
             names.add(attempt.backend.name)
             verdict = await self._try(attempt, names)

@@ -20,8 +20,8 @@ from lb.balancing.snapshot import Row
 from lb.demo.children import Child
 from lb.demo.stage import listening
 from lb.status import address, fetch, watch
+from lb.telemetry.metrics import Metrics
 from lb.telemetry.rates import Rates
-from lb.telemetry.tally import Tally
 
 TOTALS = {"finished": 7, "outcomes": {"relayed": 7}, "attempts": 9, "verdicts": {}, "throttled_absorbed": 2}
 
@@ -212,7 +212,7 @@ def test_the_example_in_the_documentation_has_the_fields_of_the_real_document() 
     example = json.loads(page.split("```json")[1].split("```")[0])
     real = Listener().document()
     assert example.keys() == real.keys()
-    assert example["requests"].keys() == Tally().totals().keys()
+    assert example["requests"].keys() == Metrics().summary().keys()
     assert example["backends"][0].keys() == real["backends"][0].keys()
 
 

@@ -50,7 +50,8 @@ class Learning:
     def _answered(self, attempt: Attempt) -> None:
         """It answered as a working service does, so no fault is running."""
         self._answered_site(attempt)
-        if attempt.health.breaker.success(attempt.started):
+        breaker = attempt.health.breaker
+        if (breaker.strikes or breaker.open) and breaker.success(attempt.started):
             self._restore(attempt)
 
     def _answered_site(self, attempt: Attempt) -> None:

@@ -6,7 +6,7 @@ from types import TracebackType
 
 from lb.balancing.attempt import Attempt
 from lb.balancing.routing import Route, rewrite_body
-from lb.balancing.verdict import RELAY_ERROR, Judge, Missed, Relay, Verdict, headroom
+from lb.balancing.verdict import RELAY_ERROR, Judge, Missed, Verdict, headroom
 from lb.exchange import BodyStream, Reply, Request, Transport
 from lb.spine.opening import is_event_stream, judge_opening, read_error
 from lb.spine.splice import Splice
@@ -19,22 +19,18 @@ async def ask(
     reply = await transport.send(attempt.backend, request, target, _body(request.body, route, attempt))
     try:
         verdict = judge.head(reply.status, reply.get)
-        if isinstance(verdict, Relay):
-            verdict = await _look_closer(reply, judge, verdict, bound=request.binding is not None)
+        # Sometimes the head alone does not tell.
+        bound = request.binding is not None
+        if reply.status == 200 and is_event_stream(reply):
+            verdict = await judge_opening(reply, judge)
+            if isinstance(verdict, Missed) and not bound:
+                verdict = RELAY_ERROR
+        elif reply.status >= 400 and judge.unclear(reply.status, bound=bound):
+            verdict = judge.body(reply.status, await read_error(reply), bound=bound)
     except BaseException:
         reply.close()
         raise
     return reply, verdict
-
-
-async def _look_closer(reply: Reply, judge: Judge, verdict: Verdict, *, bound: bool) -> Verdict:
-    """What the head alone does not tell. `bound`: the request names objects."""
-    if reply.status == 200 and is_event_stream(reply):
-        found = await judge_opening(reply, judge)
-        return RELAY_ERROR if isinstance(found, Missed) and not bound else found
-    if judge.unclear(reply.status, bound=bound):
-        return judge.body(reply.status, await read_error(reply), bound=bound)
-    return verdict
 
 
 def told_headroom(attempt: Attempt, reply: Reply, now: float) -> None:

@@ -49,6 +49,10 @@ class Permits:
                 waiter.set_result(None)
         self.room.look()
 
+    def at_once(self, wish: Wish) -> Attempt | None:
+        """The next backend, where nothing has to be waited for; else ask for the `next`."""
+        return None if self.room.seconds else self._begin(self._clock(), wish)
+
     async def next(self, wish: Wish) -> Attempt | None:
         """The next backend. While a returning deployment is being tried, the others wait for what comes of it."""
         if self.room.seconds:

@@ -61,7 +61,7 @@ class Metrics(Observer):
         self._later = later
         self._asked: dict[tuple[str | None, str | None], Asked] = {}
         self._spent: dict[tuple[str | None, str | None, str], Spent] = {}
-        self._judged: defaultdict[tuple[str, str, str], int] = defaultdict(int)
+        self._judged: dict[tuple[str, str | None, str], int] = {}
         self._others: defaultdict[tuple[str, ...], float] = defaultdict(float)
         self.tells = {
             Judged: self._judge,
@@ -77,11 +77,20 @@ class Metrics(Observer):
         }
 
     def _judge(self, event: Judged) -> None:
-        status = event.status
-        served = status is not None and status < 400
-        names = self.deployments
-        label = names.admit(event.deployment) if served else names.label(event.deployment)
-        self._judged[event.backend.name, label, event.verdict] += 1
+        key = event.backend.name, event.deployment, event.verdict
+        if key not in self._judged:
+            key = self._judged_row(event)
+        self._judged[key] += 1
+
+    def _judged_row(self, event: Judged) -> tuple[str, str | None, str]:
+        """The row of an attempt that has none of its own yet: it gets one once its backend has served it."""
+        served = event.status is not None and event.status < 400
+        label = self.deployments.admit(event.deployment) if served else self.deployments.label(event.deployment)
+        key = event.backend.name, OTHER if label == OTHER else event.deployment, event.verdict
+        if key not in self._judged and len(self._judged) >= ROWS:
+            key = event.backend.name, OTHER, event.verdict
+        self._judged.setdefault(key, 0)
+        return key
 
     def _finish(self, event: Finished) -> None:
         row = self._asked.get((event.tenant, event.deployment)) or self._row(event)
@@ -90,6 +99,7 @@ class Metrics(Observer):
             row.relayed[status] += 1
         else:
             row.end(outcome.value, status)
+        row.attempts += event.attempts
         buckets = self._seconds
         row.duration[bisect_left(buckets, event.seconds)] += 1
         row.duration[-1] += event.seconds
@@ -97,9 +107,12 @@ class Metrics(Observer):
         if first is not None:
             row.first_byte[bisect_left(buckets, first)] += 1
             row.first_byte[-1] += first
-            added = max(0.0, first - event.waited)
-            row.added[bisect_left(buckets, added)] += 1
-            row.added[-1] += added
+            added = first - event.waited
+            if added > 0:
+                row.added[bisect_left(buckets, added)] += 1
+                row.added[-1] += added
+            else:
+                row.added[0] += 1
             row.absorbed += event.throttled
         if event.usage is not None:
             if event.unread is not None:
@@ -179,8 +192,8 @@ class Metrics(Observer):
             asked.show(shown, [self.tenants.admit(tenant), self.deployments.label(deployment)])
         for (backend, tenant, call), spent in self._spent.items():
             spent.show(shown, [(backend or NONE).lower(), self.tenants.admit(tenant), call])
-        for judged, count in self._judged.items():
-            shown["lb_attempts_total"].append([*judged, count])
+        for (name, called, verdict), count in self._judged.items():
+            shown["lb_attempts_total"].append([name, self.deployments.label(called), verdict, count])
         for (name, *labels), value in (self._zeros() | self._others).items():
             shown[name].append([*labels, value])
         return dict(shown)
@@ -201,10 +214,27 @@ class Metrics(Observer):
                 tokens[name] += spent.total
         return {name: (attempts[name], tokens[name]) for name in attempts | tokens}
 
+    def summary(self) -> dict[str, Any]:
+        """The sums over all labels, by their names in `/status`."""
+        outcomes: Counter[str] = Counter()
+        verdicts: Counter[str] = Counter()
+        for asked in self._asked.values():
+            for (outcome, _), count in asked.all_ends().items():
+                outcomes[outcome] += count
+        for (_, _, verdict), count in self._judged.items():
+            verdicts[verdict] += count
+        return {
+            "finished": outcomes.total(),
+            "outcomes": dict(outcomes),
+            "attempts": sum(asked.attempts for asked in self._asked.values()),
+            "verdicts": dict(verdicts),
+            "throttled_absorbed": sum(asked.absorbed for asked in self._asked.values()),
+        }
+
     def _zeros(self) -> dict[tuple[str, ...], float]:
         """What has not happened yet, where it could have: Prometheus sees no rise from nothing to 1."""
         zeros: dict[tuple[str, ...], float] = {}
-        for place in {(backend, deployment) for backend, deployment, _ in self._judged}:
+        for place in {(backend, self.deployments.label(deployment)) for backend, deployment, _ in self._judged}:
             for name in ("lb_cooldowns_total", "lb_cooldown_seconds_total", "lb_returns_total"):
                 zeros[name, *place] = 0.0
             zeros["lb_ejections_total", *place, "faults"] = zeros["lb_ejections_total", *place, "misconfigured"] = 0.0

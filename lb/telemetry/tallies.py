@@ -18,13 +18,15 @@ RELAYED = "relayed"
 class Asked:
     """What became of the requests of one tenant for one deployment."""
 
-    __slots__ = ("absorbed", "added", "duration", "ends", "first_byte", "relayed")
+    __slots__ = ("absorbed", "added", "attempts", "duration", "ends", "first_byte", "relayed")
 
     def __init__(self, size: int) -> None:
         self.relayed: dict[int | None, int] = {}
         """By status; nearly all end so."""
         self.ends: dict[tuple[str, int | None], int] = {}
+        self.attempts = 0
         self.absorbed = 0
+        """Throttled attempts of requests that another backend then answered."""
         self.duration = [0.0] * size
         self.first_byte = [0.0] * size
         self.added = [0.0] * size
@@ -36,10 +38,13 @@ class Asked:
         else:
             self.ends[outcome, status] = self.ends.get((outcome, status), 0) + 1
 
+    def all_ends(self) -> dict[tuple[str, int | None], int]:
+        """Requests by outcome and status."""
+        return {(RELAYED, status): count for status, count in self.relayed.items()} | self.ends
+
     def show(self, shown: Mapping[str, list[list[Any]]], labels: list[str]) -> None:
         """Add rows to a snapshot."""
-        relayed = {(RELAYED, status): count for status, count in self.relayed.items()}
-        for (outcome, status), count in (relayed | self.ends).items():
+        for (outcome, status), count in self.all_ends().items():
             shown["lb_requests_total"].append([*labels, outcome, str(status or NONE), count])
         shown["lb_absorbed_total"].append([*labels, self.absorbed])
         for name, histogram in (("duration", self.duration), ("first_byte", self.first_byte), ("added", self.added)):

@@ -57,7 +57,9 @@ class Front(Serving):
         else:
             self._rest = data
             if phase == WAITING:
-                self.deadline = min(self.deadline, self.hub.now + self.hub.limits.head_seconds)
+                deadline = self.hub.now + self.hub.limits.head_seconds
+                if deadline < self.deadline:
+                    self.deadline = deadline
         if phase == WAITING and not self.stalled:
             self._advance()
         elif len(self._rest) > PIPELINED_MAX:
