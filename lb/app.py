@@ -28,6 +28,7 @@ from lb.metering.book import Book
 from lb.metering.quota import Quota
 from lb.spine.admission import Admission
 from lb.spine.binding import Bindings
+from lb.spine.lists import Lists
 from lb.spine.unasked import AskForUsage
 from lb.spine.watching import Watch, watch_cost
 from lb.telemetry.beliefs import belief_rows
@@ -344,6 +345,9 @@ class App:
             watches += [bindings.watch] if wanted.objects else []
         exports = self._exports
         self.gateway.watches = [*watches, *(exports.watches if exports is not None else ())]
+        self.gateway.lists = (
+            Lists(self.failover, self.affinity, unowned=wanted.list_unowned) if wanted.objects else None
+        )
 
     def _admit(self, config: Config) -> None:
         tenants, tenancy = config.domain_tenants(), config.tenancy

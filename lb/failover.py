@@ -91,7 +91,7 @@ class Answering:
         self.tried: list[Tried] = []
         asker = request.asker
         if request.binding is not None:
-            asker = bound_for(asker, request.binding, failover.pool.backends)
+            asker = bound_for(asker, request.binding, route.deployment, failover.pool.backends)
         self._wish = Wish(request.id, asker, route.deployment, self.tried, set(asker.excluded), key=request.key)
         self.waited = 0.0
         """Seconds that the last attempt took."""

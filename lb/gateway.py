@@ -14,6 +14,7 @@ from lb.refusal import Head, Refusal
 from lb.spine.admission import Admission
 from lb.spine.binding import Bindings
 from lb.spine.conclusion import not_served
+from lb.spine.lists import Lists
 from lb.spine.scanned import read_along
 from lb.spine.unasked import AskForUsage, hide_usage
 from lb.spine.watching import Watch, together
@@ -39,6 +40,8 @@ class Gateway:
         """Asked where objects are to be found again."""
         self.ask_for_usage: AskForUsage | None = None
         """Has backends tell the usage of chat streams, where that is wanted."""
+        self.lists: Lists | None = None
+        """Asked where lists of objects are those of all backends."""
         self.watches: Sequence[Watch] = ()
         """Each may look at a reply that is relayed."""
         self.trace: Callable[[Request], Trace | None] | None = None
@@ -74,6 +77,9 @@ class Gateway:
 
     async def _answer(self, request: Request, client: Client, told: Finished, started: float) -> None:
         found = self._route(request) if self.admission is None else self._admit(request, told, self.admission)
+        if self.lists is not None and not isinstance(found, Refusal) and self.lists.wants(request):
+            await self._list(request, client, told, found, self.lists)
+            return
         if self.bindings is not None and not isinstance(found, Refusal):
             found = self.bindings.bind(request, found) or found
         if isinstance(found, Refusal):
@@ -106,6 +112,14 @@ class Gateway:
                 told.outcome = Outcome.RELAYED
         finally:
             told.attempts, told.waited, told.throttled = answering.attempts, answering.waited, answering.throttled
+
+    async def _list(self, request: Request, client: Client, told: Finished, found: Route, lists: Lists) -> None:
+        """The one kind of reply that is made here from what backends said."""
+        listed = await lists.answer(request, found)
+        request.forget_content()
+        told.attempts, told.status = listed.attempts, listed.status
+        told.outcome = Outcome.RELAYED if listed.status < 500 and listed.status != 429 else Outcome.EXHAUSTED
+        client.answer(listed.status, listed.headers, listed.body, self._explanation(request, told))
 
     def _admit(self, request: Request, told: Finished, admission: Admission) -> Route | Refusal:
         """Whose is it, where to, and is it within their budget?"""

@@ -9,19 +9,22 @@ from lb.balancing.creations import Creation
 from lb.balancing.pins import NOBODY, Pin, Pins, tag
 from lb.balancing.references import Kind, Reference
 
+Names = frozenset[str]
+"""Backends at one address: an endpoint may be there twice, for different deployments."""
+
 
 @dataclass(frozen=True, slots=True)
 class Binding:
     """What a request's objects ask for. Without an owner nobody here knows who holds them, and all may be asked."""
 
-    owner: str | None = None
-    """The backend that must be asked first, and alone unless it says that it does not have them."""
-    near: str | None = None
-    """The backend that is better asked, if it is available."""
+    owner: Names | None = None
+    """Who must be asked first, and alone unless it says that it does not have them."""
+    near: Names | None = None
+    """Who is better asked, if it is available."""
     names: tuple[bytes, ...] = ()
     """What is needed: who answers well holds all of it."""
     own: bool = False
-    """Its path names an object that is known to be the tenant's own."""
+    """Its path names objects that are known to be the tenant's own."""
     path: bool = False
     """Its path names an object."""
 
@@ -49,22 +52,24 @@ class Affinity:
         self.replace(backends)
 
     def replace(self, backends: Sequence[Backend]) -> None:
-        """Take over a new configuration: a backend with another address is another one, so its pins are void."""
-        self._tags = {backend.name: tag(backend.name, backend.url) for backend in backends}
-        self._names = {found: name for name, found in self._tags.items()}
+        """Take over a new configuration. An address is what counts: where it changed, the pins are void."""
+        self._tags = {backend.name: tag(backend.url) for backend in backends}
+        self._places: dict[bytes, Names] = {}
+        for name, place in self._tags.items():
+            self._places[place] = self._places.get(place, frozenset()) | {name}
 
     def bind(self, references: Iterable[Reference], tenant: str | None) -> Binding | Foreign | Apart | None:
         """Look up what is named. None: nothing."""
         whose = self._whose(tenant)
-        needed: dict[str, Reference] = {}
-        near: str | None = None
+        needed: dict[Names, Reference] = {}
+        near: Names | None = None
         names: list[bytes] = []
         path = own = False
         for reference in references:
             pin = self.pins.find(reference.name)
             if pin is not None and tenant is not None and pin.tenant not in (NOBODY, whose):
                 return Foreign(reference)
-            owner = None if pin is None else self._names.get(pin.owner)
+            owner = None if pin is None else self._places.get(pin.owner)
             if reference.kind is Kind.ITEM:
                 near = owner or near
                 continue
@@ -74,7 +79,7 @@ class Affinity:
             if reference.kind is Kind.PATH:
                 path, own = True, (own or not path) and pin is not None and pin.tenant == whose
         if len(needed) > 1:
-            return Apart(tuple((reference, owner) for owner, reference in needed.items()))
+            return Apart(tuple((reference, min(owner)) for owner, reference in needed.items()))
         if not names and near is None:
             return None
         return Binding(next(iter(needed), None), near, tuple(names), own, path)
@@ -99,6 +104,11 @@ class Affinity:
         """The pin of an object."""
         return self.pins.find(name)
 
+    def is_owned(self, name: bytes) -> bool:
+        """Is it known whose it is?"""
+        pin = self.pins.find(name)
+        return pin is not None and pin.tenant != NOBODY
+
     def _whose(self, tenant: str | None) -> bytes:
         if tenant is None:
             return NOBODY
@@ -110,14 +120,25 @@ class Affinity:
         return found
 
 
-def bound_for(asker: Asker, binding: Binding, backends: Iterable[Backend]) -> Asker:
-    """The asker of a request with these objects: to the owner alone, or rather to who is near; what may not be its own
-    stays so."""
-    target = binding.owner or binding.near
-    names = frozenset(backend.name for backend in backends)
-    if target is None or target not in names or target in asker.excluded:
+def bound_for(asker: Asker, binding: Binding, deployment: str | None, backends: Sequence[Backend]) -> Asker:
+    """The asker of a request with these objects: to the owner alone, or rather to who is near. Where that is none of
+    its own, or does not serve the deployment, nobody is known to have them."""
+    target = binding.owner or binding.near or frozenset()
+    if not any(backend.name in target and backend.serves(deployment) for backend in backends):
         return asker
-    others = names - {target}
-    if binding.owner is not None:
-        return asker._replace(strangers=others, pinned=True)
-    return asker if asker.pinned else asker._replace(strangers=others)
+    return only(asker, target, backends) if binding.owner else rather(asker, target, backends)
+
+
+def only(asker: Asker, target: Names, backends: Sequence[Backend]) -> Asker:
+    """As if these were all the backends that the asker may be sent to; as it is, if it may not."""
+    if target <= asker.excluded:
+        return asker
+    others = frozenset([backend.name for backend in backends if backend.name not in target])
+    return asker._replace(strangers=others | asker.excluded, pinned=True)
+
+
+def rather(asker: Asker, target: Names, backends: Sequence[Backend]) -> Asker:
+    """These before others, where the asker has a choice at all."""
+    if asker.pinned:
+        return asker
+    return asker._replace(strangers=frozenset([backend.name for backend in backends if backend.name not in target]))
