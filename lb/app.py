@@ -341,6 +341,7 @@ class App:
                 self.emit,
                 cache_keys=wanted.prompt_cache_key,
                 prefix=wanted.prompt_prefix_bytes,
+                together=wanted.together,
             )
             watches += [bindings.watch] if wanted.objects else []
         exports = self._exports

@@ -57,6 +57,11 @@ COLLECTIONS = frozenset(
 LISTED = frozenset({"files", "assistants", "vector_stores", "batches", "evals", "containers", "videos", "skills"})
 """Collections that can be listed as a whole, besides `fine_tuning/jobs` and stored `chat/completions`."""
 
+COMBINED = frozenset(
+    {"files", "uploads", "vector_stores", "assistants", "threads", "conversations", "containers", "evals", "skills"}
+)
+"""Collections whose objects are used together with objects that were made by other requests."""
+
 _WORDS = frozenset(
     {
         "jobs", "alpha", "graders", "checkpoints", "permissions", "runs", "steps", "messages", "items", "input_items",

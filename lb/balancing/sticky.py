@@ -1,6 +1,6 @@
-"""Requests that share the beginning of their prompt are better sent to one backend, which has it in its cache.
+"""Requests with the same key are better sent to one backend: it has their prompt in its cache, or their objects.
 
-A wish and no more: it chooses among equals that are available, and yields to load.
+A wish and no more: it chooses among equals that are available, and yields to load (a `Home` does not).
 """
 
 import math
@@ -16,6 +16,16 @@ SPARE = 4
 _KEY = re.compile(rb'"prompt_cache_key"\s*:\s*"((?:[^"\\]|\\.){1,1024})"', re.DOTALL)
 _PROMPTS = (b'"instructions"', b'"messages"', b'"input"', b'"prompt"')
 _UNIT = 2.0**64
+
+
+class Home(bytes):
+    """The key of who makes objects. A file, a store and an assistant can be used together only where all of them are,
+    so load is no reason to make the next one elsewhere."""
+
+    @classmethod
+    def of(cls, tenant: str | None) -> "Home":
+        """Everybody's, where nobody is known."""
+        return cls(b"home of " + (tenant or "").encode())
 
 
 def key_of(body: bytes, prefix: int = 0, *, told: bool = True) -> bytes:
@@ -37,9 +47,13 @@ def key_of(body: bytes, prefix: int = 0, *, told: bool = True) -> bytes:
 def sticky(candidates: Sequence[Health], key: bytes) -> Health | None:
     """The backend of this key, or the next in its order where that one is loaded above its share; None: nobody's.
 
+    The home of objects is the first in the order, however loaded it is.
+
     Weighted rendezvous hashing (Thaler and Ravishankar 1998): when a backend leaves, only its keys move. The bound on
     loads is that of Mirrokni, Thorup and Zadimoghaddam 2018, with some spare for times when little is running.
     """
+    if isinstance(key, Home):
+        return min(candidates, key=lambda health: _score(health, key))
     running = sum([health.in_flight for health in candidates]) + 1
     weights = sum([health.site.backend.weight for health in candidates])
     for health in sorted(candidates, key=lambda health: _score(health, key)):

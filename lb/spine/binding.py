@@ -8,9 +8,9 @@ import re
 
 from lb.balancing.affinity import Affinity, Apart, Binding, Foreign
 from lb.balancing.creations import Creation
-from lb.balancing.references import Kind, Reference, Scene, Unread, exact, hides, scene, searched
+from lb.balancing.references import COMBINED, Kind, Reference, Scene, Unread, exact, hides, scene, searched
 from lb.balancing.routing import Operation, Route
-from lb.balancing.sticky import key_of
+from lb.balancing.sticky import Home, key_of
 from lb.events import Emit, Healed, Scattered, Trespassed
 from lb.exchange import Reply, Request
 from lb.failover import Answering
@@ -26,10 +26,19 @@ _SHOWN = 10
 class Bindings:
     """One for all requests."""
 
-    def __init__(self, affinity: Affinity | None, emit: Emit, *, cache_keys: bool = True, prefix: int = 0) -> None:
-        """Without `affinity` no objects are looked for. `cache_keys` and `prefix` say what keeps prompts together: see
-        `balancing.sticky`."""
+    def __init__(
+        self,
+        affinity: Affinity | None,
+        emit: Emit,
+        *,
+        cache_keys: bool = True,
+        prefix: int = 0,
+        together: bool = True,
+    ) -> None:
+        """Without `affinity` no objects are looked for. `cache_keys` and `prefix` say what keeps prompts together, and
+        `together` that a tenant's objects are made in one place: see `balancing.sticky`."""
         self.affinity = affinity
+        self.together = together
         self.cache_keys = cache_keys
         self.prefix = prefix
         self._emit = emit
@@ -56,6 +65,8 @@ class Bindings:
             self._emit(Scattered(request.id, route.deployment, tuple(owner for _, owner in outcome.places)))
             return _scattered(outcome)
         request.binding = outcome
+        if self.together and found.collection in COMBINED and (outcome is None or outcome.owner is None):
+            request.key = Home.of(tenant)
         return None
 
     def settle(self, request: Request, answering: Answering, reply: Reply) -> None:

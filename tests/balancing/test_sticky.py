@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lb.balancing.backend import Backend
 from lb.balancing.health import Health, Site
 from lb.balancing.pool import Pool
-from lb.balancing.sticky import key_of, sticky
+from lb.balancing.sticky import Home, key_of, sticky
 from lb.balancing.verdict import Throttled
 
 CHAT = b'{"model":"gpt","messages":[{"role":"system","content":"You are terse."},{"role":"user","content":"hi"}]'
@@ -119,3 +119,25 @@ def test_the_key_is_what_the_request_tells_else_the_beginning_of_its_prompt() ->
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"prompt_cache_key":null}', b'{"prompt_cache_key":""}', b"\xff" * 100])
 def test_without_a_key_there_is_none(body: bytes) -> None:
     assert key_of(body, 100) == b""
+
+
+def test_a_home_stays_however_loaded_it_is() -> None:
+    three = cells()
+    home = sticky(three, Home.of("alice"))
+    assert home is not None
+    home.in_flight = 1000
+    assert sticky(three[::-1], Home.of("alice")) is home
+
+
+def test_callers_are_spread_over_homes_and_strangers_have_one() -> None:
+    three = cells()
+    counts = Counter(id(sticky(three, Home.of(f"caller-{number}"))) for number in range(600))
+    assert min(counts.values()) > 150
+    assert sticky(three, Home.of(None)) is sticky(three, Home.of(""))
+
+
+def test_when_a_home_is_out_the_next_in_its_order_takes_its_place() -> None:
+    three = cells()
+    home = sticky(three, Home.of("alice"))
+    rest = [cell for cell in three if cell is not home]
+    assert sticky(rest, Home.of("alice")) is sticky(rest[::-1], Home.of("alice"))

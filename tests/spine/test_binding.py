@@ -356,3 +356,53 @@ async def test_the_content_of_files_is_not_read() -> None:
     story = Bound({"a": [ok(b'{"id":"resp_from_a_file"}')]}, these=backends("a"))
     await story.ask(get(b"/openai/v1/files/file-12345/content"))
     assert story.affinity.knows(b"resp_from_a_file") is None
+
+
+EQUALS = [Backend(name, f"https://{name}.example", api_key="s3cret") for name in "abc"]
+MAKES = ["files", "uploads", "vector_stores", "assistants", "threads", "conversations", "containers", "evals"]
+
+
+def three_times(path: str) -> list[Request]:
+    return [post(f"/openai/v1/{path}".encode()) for _ in range(3)]
+
+
+@pytest.mark.parametrize("collection", MAKES)
+async def test_objects_that_are_used_together_are_made_in_one_place(collection: str) -> None:
+    story = Bound({"a": [ok()] * 6, "b": [ok()] * 6, "c": [ok()] * 6}, these=EQUALS)
+    for one in [*three_times(collection), *three_times("threads")]:
+        await story.ask(one)
+    assert len(set(story.asked)) == 1
+
+
+async def test_what_nobody_knows_is_looked_for_at_home_first() -> None:
+    story = Bound({"a": [ok()] * 4, "b": [ok()] * 4, "c": [ok()] * 4}, these=EQUALS)
+    for number in range(4):
+        await story.ask(get(b"/openai/v1/files/file-0123456789%d" % number))
+    assert len(set(story.asked)) == 1
+
+
+@pytest.mark.parametrize("path", ["responses", "chat/completions", "videos"])
+async def test_what_needs_nothing_else_is_made_anywhere(path: str) -> None:
+    story = Bound({"a": [ok()] * 3, "b": [ok()] * 3, "c": [ok()] * 3}, these=EQUALS)
+    for one in three_times(path):
+        await story.ask(one)
+    assert len(set(story.asked)) == 3
+
+
+async def test_a_throttled_home_is_left_for_another() -> None:
+    story = Bound({"a": [ok()] * 2, "b": [ok()] * 2, "c": [ok()] * 2}, these=EQUALS)
+    await story.ask(post(b"/openai/v1/threads"))
+    home = story.asked[0]
+    other = Bound({name: [throttled()] if name == home else [ok()] for name in "abc"}, these=EQUALS)
+    assert (await other.ask(post(b"/openai/v1/threads"))).status == 200
+    assert other.asked[0] == home
+    assert len(other.asked) == 2
+
+
+async def test_objects_can_be_spread() -> None:
+    story = Bound({"a": [ok()] * 3, "b": [ok()] * 3, "c": [ok()] * 3}, these=EQUALS)
+    assert story.gateway.bindings is not None
+    story.gateway.bindings.together = False
+    for one in three_times("threads"):
+        await story.ask(one)
+    assert len(set(story.asked)) == 3
