@@ -11,6 +11,7 @@ class Scene(Enum):
     STREAM = "stream"  # as ANSWER, but only an event stream can
     ODDITY = "oddity"  # a strange but valid answer; several can come together
     STREAM_ODDITY = "stream oddity"
+    SOCKET = "socket"  # in the middle of an answer on a WebSocket
 
 
 THROTTLES = {
@@ -100,10 +101,18 @@ _STREAM_ODDITY = {
     "bom": "a byte order mark at the start",
 }
 
+_SOCKET = {
+    "socket-close": "a Close frame with the argument's code (1011) in the middle of an answer",
+    "socket-cut": "the connection's end, without a Close frame",
+    "socket-mid-frame": "the same within a frame",
+    "socket-silence": "nothing more, and no end",
+}
+
 CATALOGUE: dict[str, tuple[Scene, str]] = {
     **{kind: (Scene.INSTEAD, says) for kind, says in (THROTTLES | ERRORS | _INSTEAD).items()},
     **{kind: (Scene.ANSWER, says) for kind, says in _ANSWER.items()},
     **{kind: (Scene.STREAM, says) for kind, says in _STREAM.items()},
     **{kind: (Scene.ODDITY, says) for kind, says in _ODDITY.items()},
     **{kind: (Scene.STREAM_ODDITY, says) for kind, says in _STREAM_ODDITY.items()},
+    **{kind: (Scene.SOCKET, says) for kind, says in _SOCKET.items()},
 }

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lb.sim.answer import Answer
 from lb.sim.errors import Refusal, Spot
 from lb.sim.faults import Plan
 from lb.sim.limits import Standing
+
+if TYPE_CHECKING:
+    from lb.sim.realtime.opening import Opening
 
 GOOD = Plan(None, [])
 
@@ -43,6 +46,8 @@ class Decision:
     operation: str = ""
     tenant: str = ""
     streams: bool = False
+    opening: "Opening | None" = None
+    """A WebSocket that is granted, unless there is a refusal."""
 
     @property
     def throttled(self) -> bool:

@@ -14,7 +14,7 @@ from lb.sim.decision import Asked, Decision
 from lb.sim.errors import Refusal, Spot
 from lb.sim.faults import Faults, Plan
 from lb.sim.ledger import Ledger
-from lb.sim.limits import Limiter
+from lb.sim.limits import Limiter, Standing
 from lb.sim.objects.ask import Ask
 from lb.sim.objects.completions import keep
 from lb.sim.objects.context import gather
@@ -22,6 +22,7 @@ from lb.sim.objects.missing import Refused
 from lb.sim.objects.resource import Resource
 from lb.sim.objects.routing import Path, find
 from lb.sim.reading import read, read_json, tenant
+from lb.sim.realtime.opening import Opening, find_opening, is_handshake, key_of
 from lb.sim.records import Book, Counts
 from lb.sim.responses import respond
 from lb.sim.routes import OPERATION_NAMES, Call, route
@@ -62,6 +63,8 @@ class Endpoint:
 
     def decide(self, asked: Asked, now: float, today: float) -> Decision:
         """Decide about one request; `now` in seconds of the clock that limits go by, `today` in seconds since 1970."""
+        if is_handshake(asked):
+            return self._open(asked, now)
         call = route(asked.method, asked.target)
         path = find(asked.method, asked.target) if call is None else None
         spot = self._spot("", call or path)
@@ -78,7 +81,36 @@ class Endpoint:
             Decision(spot, refusal=body) if isinstance(body, Refusal) else self._create(asked, call, body, now, today)
         )
 
-    def _spot(self, operation: str, where: Call | Path | None, deployment: str = "") -> Spot:
+    def charge(self, deployment: str, tokens: int, now: float) -> Standing:
+        """Take tokens from a deployment's limit."""
+        return self._limiter(deployment).admit(tokens, now)
+
+    def desk(self, today: float) -> Desk:
+        """What an operation works with."""
+        told = self.settings
+        return Desk(self.ids, int(today), told.model, told.reply_tokens, told.embedding_size)
+
+    def _open(self, asked: Asked, now: float) -> Decision:
+        """Decide about the handshake of a WebSocket, which counts as a request."""
+        opening = find_opening(asked.target)
+        spot = self._spot("Realtime_Connect", opening, opening.deployment if opening else "")
+        if not self._lets_in(asked.headers) and key_of(asked.target) not in self.settings.keys:
+            return Decision(spot, refusal=errors.error("401"))
+        if opening is None:
+            return Decision(spot, refusal=errors.not_found())
+        name = opening.deployment
+        if name and self.settings.deployments and name not in self.settings.deployments:
+            return Decision(spot, refusal=errors.error("404"), operation=opening.operation)
+        decision = Decision(spot, operation=opening.operation, tenant=tenant(asked.headers, {}), opening=opening)
+        if not self._struck(
+            decision, self._plan(asked, (self.settings.name, name, opening.operation, "socket"), False)
+        ):
+            decision.standing = standing = self.charge(name, 0, now)
+            if standing.refused:
+                decision.refusal = errors.throttled(spot, standing.wait, standing.refused)
+        return decision
+
+    def _spot(self, operation: str, where: Call | Path | Opening | None, deployment: str = "") -> Spot:
         version = where.api_version if where else ""
         return Spot(operation, deployment, self.settings.model, self.settings.region, version)
 
@@ -129,7 +161,7 @@ class Endpoint:
         if standing.refused:
             decision.refusal = errors.throttled(spot, standing.wait, standing.refused)
             return decision
-        ask = Ask(path.names, path.query, body, form, self._desk(today), len(asked.body))
+        ask = Ask(path.names, path.query, body, form, self.desk(today), len(asked.body))
         try:
             found = path.way(self.resource, ask)
         except Refused as refused:
@@ -171,17 +203,13 @@ class Endpoint:
             decision.refusal = errors.throttled(decision.spot, standing.wait, standing.refused)
             return
         try:
-            decision.answer = self._answer(decision, body, now, self._desk(today))
+            decision.answer = self._answer(decision, body, now, self.desk(today))
         except Refused as refused:
             decision.refusal = refused.refusal
         except (AttributeError, TypeError, KeyError):  # a field of a type that no API allows, wherever it stands
             decision.refusal = errors.invalid(WRONG_TYPE)
         else:
             self._struck(decision, plan)
-
-    def _desk(self, today: float) -> Desk:
-        told = self.settings
-        return Desk(self.ids, int(today), told.model, told.reply_tokens, told.embedding_size)
 
     def _answer(self, decision: Decision, body: dict[str, Any], now: float, desk: Desk) -> Answer:
         match decision.operation:

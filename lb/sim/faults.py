@@ -143,6 +143,8 @@ class Faults:
             return False
         if not streams and rule.fault.scene in STREAMING:
             return False
+        if rule.fault.scene is (Scene.ANSWER if "socket" in names else Scene.SOCKET):
+            return False
         return rule.chance >= 1 or self._rng.random() < rule.chance
 
     def strike(self, plan: Plan) -> None:

@@ -12,6 +12,7 @@ from lb.sim.catalogue import ERRORS, THROTTLES, Scene
 from lb.sim.control import Control
 from lb.sim.decision import Asked
 from lb.sim.faults import Fault
+from lb.sim.realtime.socket import Socket
 from lb.sim.records import Received
 from lb.sim.reply import Reply
 from lb.sim.stage import Stage
@@ -46,7 +47,7 @@ class Service:
         wire.data(data)
         return wire.end()
 
-    async def _counted(self, request: web.BaseRequest, wire: Wire, body: bytes) -> Written:
+    async def _counted(self, request: web.BaseRequest, wire: Wire, body: bytes) -> web.StreamResponse:
         now = self._stage.clock()
         record = Received(request.method, request.raw_path, request.raw_headers, body, now, _port(request))
         counts = self._endpoint.counts
@@ -62,7 +63,7 @@ class Service:
             counts.end()
             self._stage.changed()
 
-    async def _decided(self, request: web.BaseRequest, wire: Wire, record: Received) -> Written:
+    async def _decided(self, request: web.BaseRequest, wire: Wire, record: Received) -> web.StreamResponse:
         asked = Asked(request.method, request.raw_path, request.headers, _plain(request, record.body))
         decision = self._endpoint.decide(asked, self._stage.clock(), self._stage.today())
         record.operation, record.deployment = decision.operation, decision.spot.deployment
@@ -75,6 +76,9 @@ class Service:
             if fault.scene is Scene.INSTEAD:
                 await reply.begin(answers=False)
                 return await self._instead(reply, fault)
+        if decision.opening is not None and decision.refusal is None:
+            await reply.begin(answers=True)
+            return await Socket(request, self._stage, record, decision).serve(decision.opening)
         return await reply.write()
 
     async def _instead(self, reply: Reply, fault: Fault) -> Written:
