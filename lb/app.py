@@ -7,6 +7,7 @@ import socket
 import time
 from functools import partial
 from importlib.metadata import version
+from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any
 
 from lb.admin.door import Door
@@ -280,6 +281,7 @@ class App:
             "lb_backend_handshakes_total": [[counters.handshakes]],
             "lb_pins": [[self.affinity.pins.held]],
             "lb_kept_bytes": [[self.server.kept_bytes]],
+            "lb_spooled_bytes": [[self.server.spooled_bytes]],
             "lb_log_lines_dropped_total": [[self._logs.writer.lost]],
             **({} if self._link is None else self._link.readings()),
             **({} if self._entering is None else self._entering.readings()),
@@ -447,15 +449,27 @@ def tokenizer(wanted: bool) -> Recounting | None:
     return Recounting(exact()) if wanted else None
 
 
+def temporary_directory() -> str | None:
+    """The system's, by TMPDIR; None where there is none to write in."""
+    try:
+        return gettempdir()
+    except FileNotFoundError:
+        return None
+
+
 def _transport_settings(config: Config) -> tuple[object, ...]:
     return config.limits.http_timeout_seconds, config.limits.connect_seconds, config.platform
 
 
 def _limits(config: Config) -> Limits:
     limits = config.limits
+    directory = limits.replay_directory or temporary_directory()
     return Limits(
         replay_max=limits.replay_max_bytes,
         kept_max=limits.replay_total_bytes,
+        memory_max=limits.replay_memory_bytes,
+        disk_max=limits.replay_disk_bytes if directory else 0,
+        directory=directory or "",
         keepalive_seconds=limits.sse_keepalive_seconds,
         ping_seconds=limits.websocket_ping_seconds,
     )

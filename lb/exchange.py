@@ -4,7 +4,7 @@
 sockets, tests implement them in ten lines. Header names and values are bytes as they stand on the wire.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -12,6 +12,7 @@ from typing import Protocol
 from lb.balancing.affinity import Binding
 from lb.balancing.asker import ANYBODY, Asker
 from lb.balancing.backend import Backend
+from lb.balancing.model_scan import ModelScan
 from lb.events import Trace
 from lb.metering.quota import Ticket
 from lb.metering.usage import Usage
@@ -25,7 +26,7 @@ def render(headers: Headers) -> bytes:
 
 
 class BodyStream(Protocol):
-    """A request body too large to keep: it can be read once, so the request can be sent once."""
+    """A request body too large for memory. What is kept of it can be read again; the rest can be read once."""
 
     @property
     def length(self) -> int | None:
@@ -37,9 +38,18 @@ class BodyStream(Protocol):
 
     @property
     def started(self) -> bool:
-        """Has anybody begun to read it? Then it cannot be sent to a second backend."""
+        """Has anybody read of it what is not kept? Then it cannot be sent to a second backend."""
 
-    def __aiter__(self) -> AsyncIterator[bytes]: ...
+    @property
+    def whole(self) -> bool:
+        """Is all of it kept, so that it can be read again and again?"""
+
+    @property
+    def seen(self) -> ModelScan | None:
+        """What was found of its model in all that is kept; None where nobody looked."""
+
+    def __aiter__(self) -> AsyncGenerator[bytes, None]:
+        """Its pieces. A reader that stops before the end closes this, so that it is known to be gone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,7 +148,6 @@ class Gateway:
         if self.ask_for_usage is not None:
             self.ask_for_usage(request, tenant)
         body = request.body
-        whole = isinstance(body, bytes)
         try:
             if request.handshake is not None:
                 found = route_handshake(request.target)
@@ -159,7 +158,8 @@ class Gateway:
                     request.content_type,
                     request.content_encoding,
                     body if isinstance(body, bytes) else body.prefix,
-                    whole=whole,
+                    whole=isinstance(body, bytes) or body.whole,
+                    seen=None if isinstance(body, bytes) else body.seen,
                 )
         except Unroutable as problem:
             return _bad(problem)

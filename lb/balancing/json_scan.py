@@ -1,5 +1,5 @@
-"""Watches a JSON object for a second top-level `model` as its bytes pass: in pieces of any size, in one pass, keeping
-no more than the beginning of a string."""
+"""Watches a JSON object for its top-level `model`, and for a second one, as its bytes pass: in pieces of any size, in
+one pass, keeping no more than the beginning of a string."""
 
 import re
 
@@ -19,7 +19,7 @@ _SPACE = re.compile(rb"[ \t\r\n]*+")
 class JsonScan:
     """Feed it the text. Where it says nothing, no reader has more than one key `model` in what it was fed."""
 
-    __slots__ = ("_carry", "_depth", "_inside", "_keys", "_name", "_seen")
+    __slots__ = ("_carry", "_depth", "_inside", "_keys", "_name", "_offset", "_seen", "_sought", "value_at")
 
     def __init__(self) -> None:
         self._carry = b""
@@ -32,15 +32,25 @@ class JsonScan:
         self._keys = 0
         """Those that say `model`, at any depth."""
         self._seen = False
+        self._offset = 0
+        """Where in the text what is fed next begins."""
+        self._sought = False
+        """The value has not begun: white space stands before it."""
+        self.value_at = -1
+        """Where in the text the value of `model` begins; negative before that."""
 
     def feed(self, piece: bytes) -> None:
         """The next bytes of the text. Raises `Ambiguous` before the value that nobody behind us should see."""
+        base = self._offset - len(self._carry)
         data = self._carry + piece if self._carry else piece
+        self._offset += len(piece)
         self._carry = b""
+        if self._sought:
+            self._seek(data, 0, base)
         at = self._leave_string(data) if self._inside else 0
         while at < len(data):
             if self._name:
-                at = self._colon(data, at)
+                at = self._colon(data, at, base)
             dull = _DULL.match(data, at)
             if dull is not None:
                 self._depth += depth_of(data, at, dull.end())
@@ -68,7 +78,14 @@ class JsonScan:
         self._carry = data[end:]
         return len(data)
 
-    def _colon(self, data: bytes, at: int) -> int:
+    def _seek(self, data: bytes, at: int, base: int) -> None:
+        """Where does the value begin?"""
+        at = _SPACE.match(data, at).end()  # type: ignore[union-attr] # it matches nothing, too
+        self._sought = at == len(data)
+        if not self._sought:
+            self.value_at = base + at
+
+    def _colon(self, data: bytes, at: int, base: int) -> int:
         """Is it a key? Then it must be the only one of its name."""
         at = _SPACE.match(data, at).end()  # type: ignore[union-attr] # it matches nothing, too
         if at == len(data):
@@ -79,6 +96,7 @@ class JsonScan:
             if self._seen:
                 raise Ambiguous("the body has the key `model` twice")
             self._seen = True
+            self._seek(data, at + 1, base)
         return at
 
     def _keep(self, data: bytes, at: int) -> None:

@@ -63,6 +63,11 @@ def find_model(body: bytes, *, whole: bool = True) -> Field | None:
     return _scan(body)
 
 
+def begins_object(body: bytes) -> bool:
+    """Is it an object, by its beginning?"""
+    return _OBJECT.match(body) is not None
+
+
 def _keys(body: bytes) -> Iterator[int]:
     """Positions of `"model"` tokens that are followed by a colon. Inside a string the quotes would be escaped."""
     for found in _KEY_AND_COLON.finditer(body):
@@ -94,12 +99,23 @@ def depth_of(body: bytes, start: int, end: int) -> int:
 def _value(body: bytes, key: int) -> Field | None:
     colon = _COLON.match(body, key + len(_KEY))
     found = _STRING.match(body, colon.end()) if colon else None
-    if found is None:
-        return None
+    return _string(found, 0) if found else None
+
+
+def _string(found: re.Match[bytes], base: int) -> Field | None:
     try:
-        return Field(json.loads(found[0]), *found.span())
+        return Field(json.loads(found[0]), base + found.start(), base + found.end())
     except ValueError:
         return None
+
+
+def read_string(text: bytes, start: int, most: int) -> Field | None:
+    """The string that begins `text`, which stands at `start` of the body and is cut at `most` bytes; None if there is
+    another value. Raises `Ambiguous` for a string that is longer."""
+    found = _STRING.match(text)
+    if found is None and text.startswith(b'"') and len(text) >= most:
+        raise Ambiguous("the `model` in the body is not a name that a deployment can have")
+    return _string(found, start) if found else None
 
 
 def _scan(body: bytes) -> Field | None:

@@ -11,6 +11,8 @@ _AFTER = re.compile(rb"--|[ \t]*\r\n")
 """What must follow a boundary, so that a longer one which begins alike is not taken for it."""
 _FIELD_SIZE = 256
 """Bytes: a deployment name has at most 64 characters."""
+VALUE_MAX = 2048
+"""Bytes from the beginning of a value that tell it: the name, and the line that ends the part."""
 
 
 def boundary_of(content_type: bytes) -> bytes | None:
@@ -26,10 +28,13 @@ def find_model_part(body: bytes, boundary: bytes) -> Field | None:
     scan = FormScan(boundary)
     scan.feed(body)
     start = scan.value_at
-    if start < 0:
-        return None
+    return None if start < 0 else read_value(body[start : start + VALUE_MAX], start, boundary)
+
+
+def read_value(text: bytes, start: int, boundary: bytes) -> Field | None:
+    """The value of a part that begins `text`, which stands at `start` of the form; None where it has no end."""
     line = b"\r\n--" + boundary
-    end = body.find(line, start - 2, start + _FIELD_SIZE + len(line))
-    if end < start or not _AFTER.match(body, end + len(line)):
+    end = text.find(line, 0, _FIELD_SIZE + len(line))
+    if end < 0 or not _AFTER.match(text, end + len(line)):
         return None
-    return Field(body[start:end].decode("utf-8", "replace"), start, end)
+    return Field(text[:end].decode("utf-8", "replace"), start, start + end)

@@ -10,6 +10,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from lb.balancing.backend import Backend
 from lb.balancing.model_field import Ambiguous, Field, find_model
+from lb.balancing.model_scan import ModelScan
 from lb.balancing.multipart import boundary_of, find_model_part
 
 
@@ -76,14 +77,22 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 
 
 def route(
-    method: str, target: bytes, content_type: bytes, content_encoding: bytes, body: bytes, *, whole: bool = True
+    method: str,
+    target: bytes,
+    content_type: bytes,
+    content_encoding: bytes,
+    body: bytes,
+    *,
+    whole: bool = True,
+    seen: ModelScan | None = None,
 ) -> Route:
-    """Read path and body. `whole=False`: `body` is only the beginning. Raises `Unroutable`."""
+    """Read path and body. `whole=False`: `body` is only the beginning, or `seen` has seen no more. Raises
+    `Unroutable`."""
     by_path = _route_by_path if len(target) <= _REMEMBERED_TARGET else _route_by_path.__wrapped__
     found, rest = by_path(method, target)
-    if found.place is Place.PATH or method in _SAFE_METHODS or not rest or rest[0] in BASE_MODEL:
+    if not _may_name(method, found, rest):
         return found
-    by_body = _by_body(found.operation, content_type, content_encoding, body, whole)
+    by_body = _by_body(found.operation, content_type, content_encoding, body, whole, seen)
     known = not by_body.unreadable
     if by_body.unnamed and known and (found.operation is not Operation.INFERENCE or len(rest) > 2):
         return found  # such as a conversation, or the cancelling of a response: no deployment is meant
@@ -126,6 +135,18 @@ def _query_name(raw: bytes) -> str:
     if len(name) > NAME_MAX or not name.isprintable() or " " in name:
         raise Unroutable("the query's `model` or `deployment` is not a name that a deployment can have")
     return name
+
+
+def looked_into(method: str, target: bytes) -> bool:
+    """Does the body of such a request say where it goes?"""
+    try:
+        return _may_name(method, *_route_by_path.__wrapped__(method, target))
+    except Unroutable:
+        return False
+
+
+def _may_name(method: str, found: Route, rest: tuple[str, ...]) -> bool:
+    return found.place is not Place.PATH and method not in _SAFE_METHODS and bool(rest) and rest[0] not in BASE_MODEL
 
 
 @lru_cache(maxsize=1024)
@@ -205,14 +226,21 @@ def _deployment(name: str) -> str:
     return name
 
 
-def _by_body(operation: Operation, content_type: bytes, content_encoding: bytes, body: bytes, whole: bool) -> Route:
+def _by_body(
+    operation: Operation,
+    content_type: bytes,
+    content_encoding: bytes,
+    body: bytes,
+    whole: bool,
+    seen: ModelScan | None,
+) -> Route:
     if content_encoding and content_encoding.strip().lower() != b"identity":
         return Route(operation, unnamed="the body is compressed, so its `model` cannot be read", unreadable=True)
     kind = content_type.partition(b";")[0].strip().lower()
     if _is_wide(kind, body):
         return Route(operation, unnamed="the body is not in UTF-8, so its `model` cannot be read", unreadable=True)
     try:
-        place, field = _find(kind, content_type, body, whole)
+        place, field = _find(kind, content_type, body, whole, seen)
     except Ambiguous as problem:
         raise Unroutable(str(problem)) from None
     if field is None or not field.value:
@@ -228,7 +256,11 @@ def _is_wide(kind: bytes, body: bytes) -> bool:
     return (not kind or b"json" in kind) and (b"\0" in body[:4] or body[:2] in (b"\xff\xfe", b"\xfe\xff"))
 
 
-def _find(kind: bytes, content_type: bytes, body: bytes, whole: bool) -> tuple[Place, Field | None]:
+def _find(
+    kind: bytes, content_type: bytes, body: bytes, whole: bool, seen: ModelScan | None
+) -> tuple[Place, Field | None]:
+    if seen is not None:
+        return Place.FORM if kind == b"multipart/form-data" else Place.JSON, seen.found()
     if kind == b"multipart/form-data":
         boundary = boundary_of(content_type)
         return Place.FORM, find_model_part(body, boundary) if boundary else None
@@ -250,8 +282,13 @@ def rewrite_target(route: Route, target: bytes, backend: Backend) -> bytes:
 
 def rewrite_body(route: Route, body: bytes, backend: Backend) -> bytes:
     """The body with the backend's own name for the deployment in its place; every other byte stays."""
+    text = renamed(route, backend)
+    return body if text is None else body[: route.start] + text + body[route.end :]
+
+
+def renamed(route: Route, backend: Backend) -> bytes | None:
+    """What is to stand in the body from the route's start to its end; None where it may stay as it is."""
     name = backend.calls(route.deployment)
     if route.place not in (Place.JSON, Place.FORM) or name is None or name == route.deployment:
-        return body
-    text = json.dumps(name) if route.place is Place.JSON else name
-    return body[: route.start] + text.encode() + body[route.end :]
+        return None
+    return (json.dumps(name) if route.place is Place.JSON else name).encode()

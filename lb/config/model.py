@@ -10,6 +10,7 @@ from lb.balancing.backend import DEFAULT_SCOPE, Backend
 from lb.config import address, values
 from lb.config import clients as callers
 from lb.config.certificates import certificate_file
+from lb.config.directory import writable_directory
 from lb.config.section import Section
 from lb.config.telemetry import TelemetrySection
 from lb.config.tenants import TenancySection, TenantSection
@@ -149,6 +150,9 @@ class LimitsSection(Section):
     first_event_seconds: Annotated[float, BeforeValidator(values.number(0, DAY))] = 0.0
     max_cooldown_seconds: Annotated[float, BeforeValidator(values.number(0.1, DAY))] = 120.0
     replay_max_bytes: Annotated[int, BeforeValidator(values.size(0, 4 * GIB))] = 32 * 2**20
+    replay_memory_bytes: Annotated[int, BeforeValidator(values.size(64 * 2**10, 4 * GIB))] = 4 * 2**20
+    replay_disk_bytes: Annotated[int, BeforeValidator(values.size(0, 1024 * GIB))] = GIB
+    replay_directory: Annotated[str, BeforeValidator(writable_directory)] | None = None
     replay_total_bytes: Annotated[int, BeforeValidator(values.size(0, 1024 * GIB))] = 512 * 2**20
     drain_seconds: Annotated[float, BeforeValidator(values.number(0, 3600))] = 25.0
     max_wait_seconds: Annotated[float, BeforeValidator(values.number(0, 3600))] = 0.0

@@ -105,14 +105,22 @@ def _overlap(one: str, other: str) -> bool:
 
 
 def _replay(config: Config, draft: Draft) -> Iterator[Conflict]:
-    one, all_of_them = config.limits.replay_max_bytes, config.limits.replay_total_bytes
-    if all_of_them < one:
-        involved = (("limits", "replay_total_bytes"), ("limits", "replay_max_bytes"))
-        yield (
-            involved,
-            f"{place(involved[0], draft)}: found {size_text(all_of_them)}; "
-            f"allowed is at least {place(involved[1], draft)}, which is {size_text(one)}",
-        )
+    limits = config.limits
+    one, of_one = limits.replay_max_bytes, "replay_max_bytes"
+    if limits.replay_disk_bytes and limits.replay_disk_bytes < one:
+        yield _too_small(draft, "replay_disk_bytes", limits.replay_disk_bytes, of_one, one, "0, or at least")
+    if limits.replay_disk_bytes and limits.replay_memory_bytes < one:
+        one, of_one = limits.replay_memory_bytes, "replay_memory_bytes"
+    if limits.replay_total_bytes < one:
+        yield _too_small(draft, "replay_total_bytes", limits.replay_total_bytes, of_one, one, "at least")
+
+
+def _too_small(draft: Draft, field: str, found: int, other: str, least: int, allowed: str) -> Conflict:
+    involved: tuple[Path, ...] = (("limits", field), ("limits", other))
+    return involved, (
+        f"{place(involved[0], draft)}: found {size_text(found)}; "
+        f"allowed is {allowed} {place(involved[1], draft)}, which is {size_text(least)}"
+    )
 
 
 def _redis(config: Config, draft: Draft) -> Iterator[Conflict]:

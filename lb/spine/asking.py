@@ -5,7 +5,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 from lb.balancing.attempt import Attempt
-from lb.balancing.routing import Route, rewrite_body
+from lb.balancing.routing import Route, renamed, rewrite_body
 from lb.balancing.verdict import RELAY_ERROR, Judge, Missed, Verdict, headroom
 from lb.exchange import BodyStream, Reply, Request, Transport
 from lb.spine.opening import is_event_stream, judge_opening, read_error
@@ -43,9 +43,8 @@ def told_headroom(attempt: Attempt, reply: Reply, now: float) -> None:
 def _body(body: bytes | BodyStream, route: Route, attempt: Attempt) -> bytes | BodyStream:
     if isinstance(body, bytes):
         return rewrite_body(route, body, attempt.backend)
-    prefix = body.prefix
-    rewritten = rewrite_body(route, prefix, attempt.backend)
-    return body if rewritten is prefix else Splice(body, rewritten)
+    text = renamed(route, attempt.backend)
+    return body if text is None else Splice(body, route.start, route.end, text)
 
 
 class Patience:

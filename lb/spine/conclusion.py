@@ -35,7 +35,7 @@ def cannot_send_again(seconds: float) -> Refusal:
     """429 for a body that was sent once, to a backend that turned out to be throttled."""
     return all_throttled(
         seconds,
-        "The backend that took this request is throttled, and its body is too large to be kept for another one.",
+        "The backend that took this request is throttled, and its body was too large to be kept for another one.",
     )
 
 

@@ -1,26 +1,17 @@
 """A body stream that is read along, so that no backend gets the end of one which names its model twice."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from typing import Protocol
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
 
 from lb.balancing.backend import Backend
 from lb.balancing.form_scan import FormScan
 from lb.balancing.json_scan import JsonScan
 from lb.balancing.model_field import Ambiguous
+from lb.balancing.model_scan import SLICE, ModelScan, Scan
 from lb.balancing.multipart import boundary_of
 from lb.balancing.routing import Place, Unroutable, needs_name
 from lb.exchange import BodyStream
-
-SLICE = 64 * 1024
-"""Bytes that are read at once, in less than a millisecond; 20 ms if they are made to be slow."""
-
-
-class Scan(Protocol):
-    """Reads along."""
-
-    def feed(self, piece: bytes) -> None:
-        """Raises `Ambiguous`."""
 
 
 class Scanned:
@@ -38,18 +29,27 @@ class Scanned:
     def started(self) -> bool:
         return self._stream.started
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    @property
+    def whole(self) -> bool:
+        return self._stream.whole
+
+    @property
+    def seen(self) -> ModelScan | None:
+        return self._stream.seen
+
+    async def __aiter__(self) -> AsyncGenerator[bytes, None]:
         scan = self._scan()
-        async for chunk in self._stream:
-            for at in range(0, len(chunk), SLICE):
-                piece = chunk[at : at + SLICE]
-                try:
-                    scan.feed(piece)
-                except Ambiguous as problem:
-                    raise Unroutable(str(problem)) from None
-                yield piece
-                if len(piece) == SLICE:
-                    await asyncio.sleep(0)  # noqa: TID251 - a turn of the loop for everybody else, no time
+        async with aclosing(aiter(self._stream)) as stream:
+            async for chunk in stream:
+                for at in range(0, len(chunk), SLICE):
+                    piece = chunk[at : at + SLICE]
+                    try:
+                        scan.feed(piece)
+                    except Ambiguous as problem:
+                        raise Unroutable(str(problem)) from None
+                    yield piece
+                    if len(piece) == SLICE:
+                        await asyncio.sleep(0)  # noqa: TID251 - a turn of the loop for everybody else, no time
 
     def _scan(self) -> Scan:
         if self._place is Place.FORM:
@@ -65,9 +65,9 @@ def read_along(
     *,
     restricted: bool = False,
 ) -> bytes | BodyStream:
-    """The body as it may be sent. One that is whole has been looked at, and where every deployment may be called, by
-    every tenant (else it is `restricted`), a second `model` leads nowhere that the first could not."""
-    if isinstance(body, bytes) or place not in (Place.JSON, Place.FORM):
+    """The body as it may be sent. One that is kept whole has been looked at, and where every deployment may be
+    called, by every tenant (else it is `restricted`), a second `model` leads nowhere that the first could not."""
+    if isinstance(body, bytes) or body.whole or place not in (Place.JSON, Place.FORM):
         return body
     if restricted or any(map(needs_name, backends)):
         return Scanned(body, place, content_type)

@@ -1,28 +1,46 @@
-"""A body stream whose beginning was rewritten."""
+"""A body stream of which a few bytes are replaced."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
+from lb.balancing.model_scan import ModelScan
 from lb.exchange import BodyStream
 
 
 class Splice:
-    """`stream` with `prefix` in the place of its own; its length follows."""
+    """`stream` with `text` in the place of its bytes from `start` to `end`; its length follows."""
 
-    def __init__(self, stream: BodyStream, prefix: bytes) -> None:
+    def __init__(self, stream: BodyStream, start: int, end: int, text: bytes) -> None:
         self._stream = stream
-        self._skip = len(stream.prefix)
-        self.prefix = prefix
-        self.length = None if stream.length is None else stream.length + len(prefix) - self._skip
+        self._start = start
+        self._end = end
+        self._text = text
+        self.length = None if stream.length is None else stream.length + len(text) - (end - start)
+
+    @property
+    def prefix(self) -> bytes:
+        prefix = self._stream.prefix
+        return prefix[: self._start] + (self._text + prefix[self._end :] if self._end <= len(prefix) else b"")
 
     @property
     def started(self) -> bool:
         return self._stream.started
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        yield self.prefix
-        skip = self._skip
-        async for chunk in self._stream:
-            rest = chunk[skip:]
-            skip = max(0, skip - len(chunk))
-            if rest:
-                yield rest
+    @property
+    def whole(self) -> bool:
+        return self._stream.whole
+
+    @property
+    def seen(self) -> ModelScan | None:
+        return self._stream.seen
+
+    async def __aiter__(self) -> AsyncGenerator[bytes, None]:
+        start, end, at = self._start, self._end, 0
+        async with aclosing(aiter(self._stream)) as stream:
+            async for piece in stream:
+                here, at = at, at + len(piece)
+                if at <= start or here >= end:
+                    yield piece
+                    continue
+                before = piece[: max(0, start - here)]
+                yield before + (self._text if here <= start else b"") + piece[end - here :]

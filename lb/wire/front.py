@@ -175,7 +175,7 @@ class Front(Serving):
         rest, length = self._rest, head.length or 0
         if not head.bodied:
             self._serve(head, b"", self._caller)
-        elif not head.chunked and len(rest) >= length <= self.hub.limits.replay_max and self.hub.budget.take(length):
+        elif not head.chunked and len(rest) >= length <= self.hub.room.in_memory and self.hub.room.memory.take(length):
             self._kept = length
             self._rest = rest[length:]
             self._serve(head, rest[:length], self._caller)
@@ -186,7 +186,7 @@ class Front(Serving):
 
     def _read_body(self, head: Head) -> None:
         hub, rest = self.hub, self._rest
-        self._intake = Intake(head.length, head.chunked, hub.limits.replay_max, hub.budget, self._drained)
+        self._intake = Intake(head, hub.room, self._drained)
         self.phase = READING
         self._expect_body()
         if rest:
@@ -226,9 +226,14 @@ class Front(Serving):
         if intake.complete and client is not None and not client.begun:
             client.keep = self._lasting and not self.hub.draining
         head = self._head
-        if head is not None and (intake.complete or intake.stream is not None):
+        if head is not None and intake.ready:
             self._serve(head, intake.body(), self._caller)
 
     def _drained(self) -> None:
-        if self._intake is not None and self.phase == SERVING:
-            self._expect_body()
+        """A part of the body has left memory, or all is kept that will be."""
+        intake, head = self._intake, self._head
+        if intake is None or not READING <= self.phase <= SERVING:
+            return
+        self._expect_body()
+        if head is not None and intake.ready:
+            self._serve(head, intake.body(), self._caller)

@@ -10,8 +10,8 @@ from typing import Protocol
 from lb.exchange import Client, Request
 from lb.refusal import Head, Refusal
 from lb.wire.beats import Beats
-from lb.wire.intake import Budget
 from lb.wire.request import RequestIds
+from lb.wire.room import Room
 
 Verdict = str | Refusal | None
 """The caller's name, or why it is not served; None where callers are not checked."""
@@ -80,7 +80,13 @@ class Limits:
     replay_max: int = 32 * 1024 * 1024
     """Bytes of one body that are kept for replay."""
     kept_max: int = 512 * 1024 * 1024
-    """Bytes of all bodies together."""
+    """Bytes of all bodies together, in memory."""
+    memory_max: int = 4 * 1024 * 1024
+    """Bytes of one body that stay in memory where there is a disk for the rest."""
+    disk_max: int = 0
+    """Bytes of all bodies together, on disk; 0 keeps all in memory."""
+    directory: str = ""
+    """Where on disk."""
     keepalive_seconds: float = 0
     """After which a silent stream of events gets a comment; 0 is never."""
 
@@ -92,7 +98,8 @@ class Hub:
         self.gateway = gateway
         self.report = report
         self.limits = limits
-        self.budget = Budget(limits.kept_max)
+        self.room = Room(self._not_kept)
+        self._next_told = 0.0
         self.ids = RequestIds()
         self.draining = False
         """Every reply is the last one on its connection."""
@@ -110,10 +117,16 @@ class Hub:
     def heed(self, limits: Limits) -> None:
         """These hold from now on."""
         self.limits = limits
-        self.budget.limit = limits.kept_max
+        self.room.allow(limits.replay_max, limits.memory_max, limits.kept_max, limits.disk_max, limits.directory)
         if not limits.keepalive_seconds:
             self.beats = None
         elif self.beats is None:
             self.beats = Beats(limits.keepalive_seconds, self.now)
         else:
             self.beats.seconds = limits.keepalive_seconds
+
+    def _not_kept(self, directory: str, why: str) -> None:
+        """Where one body cannot be kept the next one cannot either: it is told once a minute."""
+        if self.now >= self._next_told:
+            self._next_told = self.now + 60
+            self.report("Large bodies are not kept for another backend", reason=why, directory=directory)

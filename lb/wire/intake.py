@@ -1,107 +1,44 @@
-"""Takes in a request's body: whole, to be sent again if need be, or as a stream once it is too large to keep."""
+"""Takes in a request's body: into memory or, once it is too large for that, as a `KeptBody`."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
-from lb.exchange import ClientGone
+from lb.balancing.model_scan import model_scan
+from lb.balancing.routing import looked_into
 from lb.wire.chunked import ChunkedBody
+from lb.wire.head import Head
+from lb.wire.kept_body import KeptBody
+from lb.wire.room import Room
 
 STREAM_WINDOW = 256 * 1024
 """Bytes of a streamed body that wait for the backend before reading stops."""
-
-
-class Budget:
-    """How many bytes all requests together may hold of their bodies. Streams may go a quarter beyond `limit`."""
-
-    __slots__ = ("limit", "used")
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.used = 0
-
-    def take(self, size: int) -> bool:
-        """Reserve for a body that is kept; False when that is too much."""
-        if self.used + size > self.limit:
-            return False
-        self.used += size
-        return True
-
-    def overdraw(self, size: int) -> bool:
-        """Reserve for a piece of a body that is only passing; False when even that is too much."""
-        if self.used + size > self.limit + self.limit // 4:
-            return False
-        self.used += size
-        return True
-
-    def give(self, size: int) -> None:
-        """Return what was reserved."""
-        self.used -= size
 
 
 class Overdrawn(Exception):
     """There is no memory left even to pass a body on."""
 
 
-class StreamedBody:
-    """A body that can be read once, as it comes: `lb.exchange.BodyStream`."""
-
-    __slots__ = ("_drained", "_reader", "broken", "complete", "length", "prefix", "started", "waiting")
-
-    def __init__(self, length: int | None, prefix: bytes, drained: Callable[[int], None]) -> None:
-        self.length = length
-        self.prefix = prefix
-        self.started = False
-        self.waiting = bytearray()
-        self.complete = False
-        self.broken = False
-        self._drained = drained
-        self._reader: asyncio.Future[None] | None = None
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        """The body, prefix first. Raises `ClientGone` when the client broke it off."""
-        self.started = True
-        yield self.prefix
-        while not self.broken:
-            if self.waiting:
-                piece = bytes(self.waiting)
-                self.waiting.clear()
-                self._drained(len(piece))
-                yield piece
-            elif self.complete:
-                return
-            else:
-                self._reader = asyncio.get_running_loop().create_future()
-                await self._reader
-        raise ClientGone
-
-    def put(self, piece: bytes) -> None:
-        """A piece came."""
-        self.waiting += piece
-        self.stir()
-
-    def stir(self) -> None:
-        """Something changed: let the reader look."""
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
-
-
 class Intake:
-    """One body on its way in. `feed` it until `complete`; once `stream` is there the request can start."""
+    """One body on its way in. `feed` it until `complete`; once it is `ready` the request can start."""
 
-    __slots__ = ("_budget", "_cap", "_chunks", "_held", "_left", "_length", "_resume", "complete", "stream", "taken")
+    __slots__ = ("_chunks", "_head", "_held", "_left", "_resume", "_room", "complete", "stream", "taken")
 
-    def __init__(self, length: int | None, chunked: bool, cap: int, budget: Budget, resume: Callable[[], None]) -> None:
-        self._length = length
-        self._left = length or 0
-        self._chunks = ChunkedBody() if chunked else None
-        self._cap = cap
-        self._budget = budget
+    def __init__(self, head: Head, room: Room, resume: Callable[[], None]) -> None:
+        """`resume` is called when more may be fed, and when the body has become ready by itself."""
+        self._head = head
+        self._left = head.length or 0
+        self._chunks = ChunkedBody() if head.chunked else None
+        self._room = room
         self._resume = resume
         self._held = bytearray()
         self.taken = 0
-        """Bytes of the budget that this body holds."""
-        self.stream: StreamedBody | None = None
+        """Bytes of the memory for bodies that this one holds."""
+        self.stream: KeptBody | None = None
         self.complete = False
+
+    @property
+    def ready(self) -> bool:
+        """Is everything here that will be kept?"""
+        return self.complete if self.stream is None else self.stream.ready
 
     @property
     def full(self) -> bool:
@@ -120,11 +57,10 @@ class Intake:
             self.complete = not self._left
             self._take(piece)
         if self.complete and self.stream is not None:
-            self.stream.complete = True
-            self.stream.stir()
+            self.stream.end()
         return after or b""
 
-    def body(self) -> bytes | StreamedBody:
+    def body(self) -> bytes | KeptBody:
         """What the request is to carry."""
         if self.stream is not None:
             return self.stream
@@ -134,30 +70,46 @@ class Intake:
 
     def release(self) -> None:
         """Return what is held of the budget. Idempotent."""
-        self._budget.give(self.taken)
+        self._room.memory.give(self.taken)
         self.taken = 0
+        if self.stream is not None:
+            self.stream.let_go()
 
     def break_off(self) -> None:
         """The rest will not come."""
         if self.stream is not None and not self.complete:
-            self.stream.broken = True
-            self.stream.stir()
+            self.stream.break_off()
 
     def _take(self, piece: bytes) -> None:
-        size = len(piece)
-        if self.stream is None and len(self._held) + size <= self._cap and self._budget.take(size):
+        size, room = len(piece), self._room
+        if self.stream is None and len(self._held) + size <= room.in_memory and room.memory.take(size):
             self._held += piece
-        elif not self._budget.overdraw(size):
+        elif not room.memory.overdraw(size):
             raise Overdrawn
         elif self.stream is None:
-            self.stream = StreamedBody(self._length, bytes(self._held) + piece, self._drained)
+            self.stream = self._overflow(bytes(self._held) + piece)
             self._held = bytearray()
         else:
             self.stream.put(piece)
         self.taken += size
 
+    def _overflow(self, beginning: bytes) -> KeptBody:
+        """More came than memory takes."""
+        head, room, seen = self._head, self._room, None
+        if room.disk is not None and looked_into(head.method, head.safe_target):
+            fields = head.fields
+            seen = model_scan(fields.get(b"content-type", b""), fields.get(b"content-encoding", b""), beginning)
+        at = len(beginning) if room.disk is None else room.in_memory
+        prefix = beginning[:at]
+        if seen is not None:
+            seen.feed(prefix)
+        body = KeptBody(head.length, prefix, room.each - len(prefix), room.disk, seen, self._drained, self._resume)
+        if beginning[at:]:
+            body.put(beginning[at:])
+        return body
+
     def _drained(self, size: int) -> None:
         size = min(size, self.taken)  # nothing is left once it was released
-        self._budget.give(size)
+        self._room.memory.give(size)
         self.taken -= size
         self._resume()

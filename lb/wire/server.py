@@ -34,7 +34,13 @@ class Server:
     @property
     def kept_bytes(self) -> int:
         """Of request bodies in memory."""
-        return self._hub.budget.used
+        return self._hub.room.memory.used
+
+    @property
+    def spooled_bytes(self) -> int:
+        """Of request bodies on disk."""
+        disk = self._hub.room.disk
+        return 0 if disk is None else disk.budget.used
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -103,6 +109,8 @@ class Server:
         await self._wait_deserted(_SWEEP_SECONDS)
         if self._timer is not None:
             self._timer.cancel()
+        if self._hub.room.disk is not None:
+            self._hub.room.disk.close()
 
     def _front(self) -> Front:
         return Front(self._hub)

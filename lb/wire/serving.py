@@ -156,7 +156,7 @@ class Serving(Line):
             self._release()
 
     def _release(self) -> None:
-        self.hub.budget.give(self._kept)
+        self.hub.room.memory.give(self._kept)
         self._kept = 0
         if self._intake is not None:
             self._intake.release()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -72,18 +73,19 @@ class StreamUpload:
 
     async def _send(self) -> None:
         write, chunked, left = self._connection.transport.write, self._stream.length is None, self._stream.length or 0
-        async for piece in self._stream:
-            if not piece:
-                continue  # an empty chunk would end the body
-            if chunked:
-                write(b"%x\r\n%b\r\n" % (len(piece), piece))
-            elif len(piece) > left:
-                raise RuntimeError("the request body is longer than its Content-Length")
-            else:
-                left -= len(piece)
-                write(piece)
-            if self._connection.blocked:
-                await self._wait()
+        async with aclosing(aiter(self._stream)) as stream:
+            async for piece in stream:
+                if not piece:
+                    continue  # an empty chunk would end the body
+                if chunked:
+                    write(b"%x\r\n%b\r\n" % (len(piece), piece))
+                elif len(piece) > left:
+                    raise RuntimeError("the request body is longer than its Content-Length")
+                else:
+                    left -= len(piece)
+                    write(piece)
+                if self._connection.blocked:
+                    await self._wait()
         if chunked:
             write(b"0\r\n\r\n")
         elif left:

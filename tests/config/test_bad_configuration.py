@@ -83,8 +83,12 @@ ONE_VARIABLE = [
     ("LB_MAX_COOLDOWN_SECONDS", "0", "a number from 0.1 to 86400"),
     ("LB_DRAIN_SECONDS", "-1", "a number from 0 to 3600"),
     ("LB_REPLAY_MAX_BYTES", "32M", "a size from 0 to 4GiB, in bytes or with KB, MB, GB, KiB, MiB, GiB"),
-    ("LB_REPLAY_MAX_BYTES", "1GiB", "LB_REPLAY_TOTAL_BYTES: found 512MiB; allowed is at least LB_REPLAY_MAX_BYTES"),
-    ("LB_REPLAY_TOTAL_BYTES", "1MiB", "found 1MiB; allowed is at least LB_REPLAY_MAX_BYTES, which is 32MiB"),
+    ("LB_REPLAY_MAX_BYTES", "2GiB", "LB_REPLAY_DISK_BYTES: found 1GiB; allowed is 0, or at least LB_REPLAY_MAX_BYTES"),
+    ("LB_REPLAY_DISK_BYTES", "8MiB", "found 8MiB; allowed is 0, or at least LB_REPLAY_MAX_BYTES, which is 32MiB"),
+    ("LB_REPLAY_TOTAL_BYTES", "1MiB", "found 1MiB; allowed is at least LB_REPLAY_MEMORY_BYTES, which is 4MiB"),
+    ("LB_REPLAY_DIRECTORY", "/no/such/place", "found '/no/such/place'; allowed is a directory that exists"),
+    ("LB_REPLAY_DIRECTORY", "/dev/null", "found '/dev/null'; allowed is a directory that exists"),
+    ("LB_SSE_KEEPALIVE_SECONDS", "-1", "a number from 0 to 3600"),
     ("LB_POLICY", "least_loaded", "least-loaded, round-robin, random or headroom; did you mean least-loaded?"),
     ("LB_LOG_FORMAT", "text", "found 'text'; allowed is console or json"),
     ("LB_LOG_LEVEL", "verbose", "debug, info, warning or error"),
@@ -187,7 +191,7 @@ def test_a_bad_variable_gives_exactly_its_line(variable: str, value: str, expect
         environ = {"LB_ENTRA_TENANT_ID": TENANT, "LB_ENTRA_ALLOWED": APP, **environ}
     (line,) = problems(environ)
     assert expected in line
-    assert variable in line or line.startswith(("LB_ENTRA_", "BACKEND_2_URL", "LB_REPLAY_TOTAL_BYTES"))
+    assert variable in line or line.startswith(("LB_ENTRA_", "BACKEND_2_URL", "LB_REPLAY_DISK_BYTES"))
 
 
 @pytest.mark.parametrize(("text", "expected"), BAD_TEXT)

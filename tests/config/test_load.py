@@ -43,6 +43,9 @@ def test_the_defaults_are_the_contracts() -> None:
         "first_event_seconds": 0,
         "max_cooldown_seconds": 120,
         "replay_max_bytes": 32 * 2**20,
+        "replay_memory_bytes": 4 * 2**20,
+        "replay_disk_bytes": 2**30,
+        "replay_directory": None,
         "replay_total_bytes": 512 * 2**20,
         "drain_seconds": 25,
         "max_wait_seconds": 0,
@@ -116,7 +119,8 @@ def test_the_same_proxy_in_both_spellings_is_no_problem() -> None:
     ("text", "size"), [("1", 1), ("32MiB", 2**25), ("32 mb", 32_000_000), ("1KiB", 1024), ("0", 0), ("2GiB", 2**31)]
 )
 def test_sizes_take_units(text: str, size: int) -> None:
-    assert load({**ONE, "LB_REPLAY_MAX_BYTES": text, "LB_REPLAY_TOTAL_BYTES": "4GiB"}).limits.replay_max_bytes == size
+    more = {"LB_REPLAY_TOTAL_BYTES": "4GiB", "LB_REPLAY_DISK_BYTES": "4GiB"}
+    assert load({**ONE, "LB_REPLAY_MAX_BYTES": text, **more}).limits.replay_max_bytes == size
 
 
 def test_deployments_map_the_callers_names_to_the_backends() -> None:

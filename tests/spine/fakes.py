@@ -1,11 +1,12 @@
 """Fakes at the spine's own ports: a scripted transport, a client that records, a clock that is turned by hand."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from lb.balancing.backend import Backend
+from lb.balancing.model_scan import ModelScan
 from lb.balancing.policy import Policy, least_loaded
 from lb.balancing.pool import Pool
 from lb.balancing.verdict import Judge
@@ -175,9 +176,11 @@ class FakeStream:
         self.prefix = prefix
         self.length = length
         self.started = False
+        self.whole = False
+        self.seen: ModelScan | None = None
         self._rest = rest
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    async def __aiter__(self) -> AsyncGenerator[bytes, None]:
         self.started = True
         yield self.prefix
         for chunk in self._rest:

@@ -1,6 +1,7 @@
 """A body too large to keep is sent once; what came of it is the answer."""
 
 import json
+from itertools import pairwise
 
 import pytest
 from fakes import FakeStream, Story, backends, failure, ok, request, status, stream, throttled
@@ -110,29 +111,25 @@ async def test_a_model_beyond_the_beginning_of_a_large_body_is_refused_where_it_
     assert b"beginning of the body" in client.body
 
 
-@pytest.mark.parametrize("pieces", [[b"abcdef"], [b"abc", b"def"], [b"a", b"b", b"cdef"], [b"ab", b"", b"cd", b"ef"]])
+@pytest.mark.parametrize("cuts", [(), (3,), (1, 2), (2, 2, 4), (1, 2, 3, 4, 5)])
 @pytest.mark.parametrize("new", [b"", b"X", b"longer than before"])
-def test_a_splice_replaces_the_beginning_however_it_comes_in_pieces(pieces: list[bytes], new: bytes) -> None:
-    class Stream:
-        prefix = b"abc"
-        length = 6
-        started = False
-
-        async def __aiter__(self) -> object:
-            for piece in pieces:
-                yield piece
+@pytest.mark.parametrize(("start", "end"), [(0, 3), (1, 2), (2, 5), (4, 6), (0, 6)])
+def test_a_splice_replaces_its_bytes_however_they_come_in_pieces(
+    cuts: tuple[int, ...], new: bytes, start: int, end: int
+) -> None:
+    first, *rest = [b"abcdef"[at:to] for at, to in pairwise((0, *cuts, 6))]
 
     @in_virtual_time
     async def tell() -> None:
-        splice = Splice(Stream(), new)  # type: ignore[arg-type]
-        read = [piece async for piece in splice]
-        assert b"".join(read) == new + b"def"
-        assert splice.length == len(new) + 3
-        assert splice.prefix == new
+        splice = Splice(FakeStream(first, rest, 6), start, end, new)
+        whole = b"abcdef"[:start] + new + b"abcdef"[end:]
+        assert b"".join([piece async for piece in splice]) == whole
+        assert splice.length == len(whole)
+        assert whole.startswith(splice.prefix)
 
     tell()
 
 
 def test_a_splice_of_unknown_length_stays_of_unknown_length() -> None:
-    assert Splice(FakeStream(b"abc"), b"x").length is None
-    assert Splice(FakeStream(b"abc"), b"x").started is False
+    assert Splice(FakeStream(b"abc"), 0, 1, b"x").length is None
+    assert Splice(FakeStream(b"abc"), 0, 1, b"x").started is False

@@ -94,9 +94,10 @@ class Collecting:
         assert request.replayable
         await self.go.wait()
         try:
+            beginning = len(request.body.prefix)
             async for piece in request.body:
-                assert not request.replayable
                 self.got += piece
+                assert request.replayable == (len(self.got) <= beginning), "until a byte is taken that is not kept"
         except BaseException as failure:
             self.failure = failure
             raise
