@@ -170,7 +170,7 @@ class Gateway:
             )
         if not pool.serving(found.deployment):
             return not_served(found.deployment, pool.served())
-        if not whole:
+        if not isinstance(body, bytes):
             restricted = tenant is not None and tenant.deployments is not None
             request.body = read_along(body, found.place, request.content_type, pool.backends, restricted=restricted)
         return found

@@ -20,7 +20,7 @@ class Overdrawn(Exception):
 class Intake:
     """One body on its way in. `feed` it until `complete`; once it is `ready` the request can start."""
 
-    __slots__ = ("_chunks", "_head", "_held", "_left", "_resume", "_room", "complete", "stream", "taken")
+    __slots__ = ("_cap", "_chunks", "_head", "_held", "_left", "_resume", "_room", "complete", "stream", "taken")
 
     def __init__(self, head: Head, room: Room, resume: Callable[[], None]) -> None:
         """`resume` is called when more may be fed, and when the body has become ready by itself."""
@@ -28,6 +28,7 @@ class Intake:
         self._left = head.length or 0
         self._chunks = ChunkedBody() if head.chunked else None
         self._room = room
+        self._cap = room.in_memory_of(head.fields.get(b"content-type", b""))
         self._resume = resume
         self._held = bytearray()
         self.taken = 0
@@ -82,7 +83,7 @@ class Intake:
 
     def _take(self, piece: bytes) -> None:
         size, room = len(piece), self._room
-        if self.stream is None and len(self._held) + size <= room.in_memory and room.memory.take(size):
+        if self.stream is None and len(self._held) + size <= self._cap and room.memory.take(size):
             self._held += piece
         elif not room.memory.overdraw(size):
             raise Overdrawn
@@ -99,7 +100,7 @@ class Intake:
         if room.disk is not None and looked_into(head.method, head.safe_target):
             fields = head.fields
             seen = model_scan(fields.get(b"content-type", b""), fields.get(b"content-encoding", b""), beginning)
-        at = len(beginning) if room.disk is None else room.in_memory
+        at = len(beginning) if room.disk is None else self._cap
         prefix = beginning[:at]
         if seen is not None:
             seen.feed(prefix)

@@ -17,12 +17,23 @@ KIB = 1024
 BODY = bytes(range(256)) * 4 * 200  # 200 KiB
 
 
+WAV = b"Content-Type: audio/wav"
+FORM = b"Content-Type: multipart/form-data; boundary=XyZ"
+
+
 def sized(length: int, *fields: bytes) -> bytes:
-    lines = [b"POST /openai/v1/audio/transcriptions HTTP/1.1", b"Host: lb", b"Content-Length: %d" % length, *fields]
+    lines = [
+        b"POST /openai/v1/audio/transcriptions HTTP/1.1",
+        b"Host: lb",
+        b"Content-Length: %d" % length,
+        *(fields or [WAV]),
+    ]
     return b"\r\n".join([*lines, b"", b""])
 
 
-CHUNKED = b"POST /openai/v1/responses HTTP/1.1\r\nHost: lb\r\nTransfer-Encoding: chunked\r\n\r\n"
+CHUNKED = (
+    b"POST /openai/v1/responses HTTP/1.1\r\nHost: lb\r\nContent-Type: audio/wav\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
 
 
 @pytest.fixture
@@ -153,27 +164,38 @@ async def test_a_chunked_body_is_kept_to_its_end(door: Door) -> None:
 
 async def test_the_model_is_found_wherever_it_stands_in_what_is_kept(door: Door) -> None:
     reading = Reading(door)
-    body = b'{"input":"' + b"x" * 80 * KIB + b'","model":"gpt"}'
-    await door.ask(sized(len(body), b"Content-Type: application/json") + body)
+    part = b'--XyZ\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n'
+    body = part % (b"file", BODY[: 80 * KIB]) + part % (b"model", b"gpt") + b"--XyZ--\r\n"
+    await door.ask(sized(len(body), FORM) + body)
     seen = reading.bodies[0].seen
     assert seen is not None
     field = seen.found()
     assert field is not None
-    assert (field.value, body[field.start : field.end]) == ("gpt", b'"gpt"')
+    assert (field.value, body[field.start : field.end]) == ("gpt", b"gpt")
 
 
 async def test_a_body_that_is_sure_to_be_refused_is_not_kept_to_its_end(door: Door) -> None:
     reading = Reading(door)
     reading.go.clear()
-    beginning = b'{"model":"a","model":"b","input":"' + b"x" * 30 * KIB
+    part = b'--XyZ\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n'
+    beginning = part % (b"model", b"a") * 2 + part % (b"file", BODY[: 30 * KIB])
     client = await door.connect()
-    await client.send(sized(90 * KIB, b"Content-Type: application/json") + beginning)
+    await client.send(sized(90 * KIB, FORM) + beginning)
     await soon(door.gateway.arrived)
     seen = reading.bodies[0].seen
     assert seen is not None
     assert seen.problem is not None
     client.close()
     await soon(door.gateway.settled)
+
+
+async def test_json_stays_in_memory_while_there_is_some(door: Door) -> None:
+    body = b'{"model":"gpt","input":"' + b"x" * 60 * KIB + b'"}'
+    for room, kept in ((KIB * KIB, True), (50 * KIB, False)):
+        door.server._hub.room.memory.limit = room
+        door.gateway.requests.clear()
+        await door.ask(sized(len(body), b"Content-Type: application/json") + body)
+        assert isinstance(door.gateway.requests[0].body, bytes) is kept
 
 
 def refusing(number: int, after: int = 0) -> Callable[..., int]:
