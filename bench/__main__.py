@@ -21,9 +21,10 @@ from pathlib import Path
 from bench import table
 from bench.children import CannotServe, Child, Cores, free_port, leave_orderly, open_files
 from bench.field import Field
-from bench.figures import FIGURES, Bench, Effort, Numbers, saturated_gateway, throttled_first
+from bench.figures import FIGURES, Bench, Effort, Figures, Numbers, saturated_gateway, throttled_first
 from bench.proxies import Make
 
+BY_NAME = {figure.__name__: figure for figure in FIGURES}
 KEPT = 2000
 """Open files of a proxy that are not held streams: connections that it keeps to the backend, above all."""
 BUSY = 0.7
@@ -33,8 +34,9 @@ BUSY = 0.7
 class Run:
     """One interleaved run."""
 
-    def __init__(self, field: Field, effort: Effort, work: Path) -> None:
+    def __init__(self, field: Field, effort: Effort, work: Path, figures: Figures = FIGURES) -> None:
         self.field = field
+        self.figures = figures
         self.effort = effort
         self.work = work
         self.cores = Cores.split()
@@ -63,9 +65,9 @@ class Run:
         with self._start(name, self.field.makes[name]) as bench:
             gateway = name in self.field.gateways
             bench.warm_up(6.0 if gateway else 1.0)
-            for figure in (saturated_gateway,) if gateway else FIGURES:
+            for figure in (saturated_gateway,) if gateway else self.figures:
                 _add(found, figure(bench))
-        if name == "lb":
+        if name == "lb" and self.figures == FIGURES:
             _add(found, self._throttled())
         return found
 
@@ -101,7 +103,8 @@ def main() -> int:
     effort = Effort.quick() if a.quick else Effort(reps=a.reps, seconds=a.seconds, stream_seconds=a.seconds + 2)
     before = os.getloadavg()[0]
     effort = replace(effort, held=min(effort.held, (open_files() - KEPT) // 2))
-    run = Run(Field.found(a), effort, work)
+    figures = tuple(BY_NAME[name] for name in a.figures.split(",")) if a.figures else FIGURES
+    run = Run(Field.found(a), effort, work, figures)
     _say_conditions(run, before)
     run.go()
     for line in table.lines(run.results):
@@ -142,6 +145,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--reps", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0, help="for each figure")
     parser.add_argument("--only", default="", help="comma list of the proxies to measure")
+    parser.add_argument("--figures", default="", help=f"comma list of {', '.join(BY_NAME)}: measure these only")
     parser.add_argument("--nginx", default=shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin"))
     parser.add_argument("--envoy", default=shutil.which("envoy"))
     parser.add_argument("--litellm", default=shutil.which("litellm"), help="the command of LiteLLM's own environment")

@@ -5,6 +5,7 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import trustme
@@ -14,9 +15,18 @@ from bench.children import Child, Cores
 from bench.proxies import Make
 
 USUAL = ("nginx", "envoy", "lb", "litellm", "portkey")
-VARIANTS = ("lb-quiet", "lb-usage", "lb-tenants", "lb-tls", "aiohttp-front")
-"""Measured when asked for by name: fewer log lines, tokens counted, tenants with quotas and all
-that belongs to them, TLS to the backend, aiohttp as the front."""
+VARIANTS = (
+    "lb-quiet",
+    "lb-usage",
+    "lb-tenants",
+    "lb-tls",
+    "lb-traced-10",
+    "lb-traced-100",
+    "lb-measured",
+    "aiohttp-front",
+)
+"""Measured when asked for by name: fewer log lines, tokens counted, tenants with quotas and all that belongs to them,
+TLS to the backend, 10 % and all of the requests traced, metrics exported, aiohttp as the front."""
 _PLENTY = 10**12
 TENANTS = {
     "LB_CLIENT_KEYS": "ada:bench",
@@ -25,6 +35,16 @@ TENANTS = {
     f"tokens_per_day: {_PLENTY}, max_concurrent: 100000}}}}]",
 }
 """One tenant with four budgets, which is known by its key."""
+TELEMETRY = {
+    "lb-traced-10": {
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "{receiver}/v1/traces",
+        "OTEL_TRACES_SAMPLER": "traceidratio",
+    }
+    | {"OTEL_TRACES_SAMPLER_ARG": "0.1"},
+    "lb-traced-100": {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "{receiver}/v1/traces", "OTEL_TRACES_SAMPLER": "always_on"},
+    "lb-measured": {"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "{receiver}/v1/metrics"},
+}
+"""Variables of those that export to `bench.receiver`."""
 GATEWAYS = frozenset({"litellm", "portkey"})
 
 
@@ -38,6 +58,7 @@ class Field:
         self.gateways = GATEWAYS
         self.backend_port = 0
         self.tls_port = 0
+        self.receiver_port = 0
         self.certificate = Path()
 
     @classmethod
@@ -72,6 +93,8 @@ class Field:
             return proxies.lb(proxies.own_command(), **TENANTS)
         if name == "lb-tls":
             return self._tls
+        if name in TELEMETRY:
+            return partial(self._exporting, TELEMETRY[name])
         if name == "aiohttp-front":
             return proxies.lb([sys.executable, "-m", "bench.fronts.aiohttp_front"])
         if name == "lb":
@@ -83,6 +106,11 @@ class Field:
         make = proxies.lb(proxies.own_command(), BACKEND_1_URL=url, LB_CA_FILE=str(self.certificate))
         return replace(make(work, backend, port), held=1000)  # the backend takes milliseconds for each handshake
 
+    def _exporting(self, variables: dict[str, str], work: Path, backend: int, port: int) -> proxies.Recipe:
+        receiver = f"http://127.0.0.1:{self.receiver_port}"
+        said = {name: value.replace("{receiver}", receiver) for name, value in variables.items()}
+        return proxies.lb(proxies.own_command(), **said)(work, backend, port)
+
     def plain_and_throttled(self) -> tuple[Make, Make]:
         """Two backends each; the second balancer's preferred one is always throttled."""
         two = {"BACKEND_2_URL": "http://127.0.0.1:{backend}", "BACKEND_2_APIKEY": "bench", "BACKEND_2_PRIORITY": "2"}
@@ -92,7 +120,7 @@ class Field:
 
     @contextlib.contextmanager
     def backends(self, cores: Cores, work: Path) -> Iterator[None]:
-        """The backend, and one behind TLS when it is wanted."""
+        """The backend, and beside it one behind TLS and a receiver of telemetry where they are wanted."""
         command = [sys.executable, "-m", "bench.origin"]
         with contextlib.ExitStack() as stack:
             origin = stack.enter_context(Child(command, cores.rest, work / "origin.log", talks=True))
@@ -101,6 +129,10 @@ class Field:
                 secure = [*command, "--tls", *self._certify(work)]
                 tls = stack.enter_context(Child(secure, cores.rest, work / "origin.log", talks=True))
                 self.tls_port = int(tls.says.readline())
+            if TELEMETRY.keys() & set(self.names):
+                quiet = [sys.executable, "-m", "bench.receiver", "--port", "0", "--quiet"]
+                receiver = stack.enter_context(Child(quiet, cores.rest, work / "receiver.log", talks=True))
+                self.receiver_port = int(receiver.says.readline())
             yield
 
     def _certify(self, work: Path) -> tuple[str, str]:

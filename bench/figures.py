@@ -148,4 +148,5 @@ def _each(seen: Numbers, what: str) -> float:
     return seen["cpu"] / max(1, seen[what]) * 1e6
 
 
-FIGURES: tuple[Callable[[Bench], Numbers], ...] = (saturated, paced, traced, events, delays, idle_streams)
+Figures = tuple[Callable[[Bench], Numbers], ...]
+FIGURES: Figures = (saturated, paced, traced, events, delays, idle_streams)

@@ -123,7 +123,9 @@ def lb(command: list[str], **settings: str) -> Make:
     """The balancer with its defaults: log lines at info level, JSON. `settings` are its variables."""
 
     def make(work: Path, backend: int, port: int) -> Recipe:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("LB_", "BACKEND_"))}
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(("LB_", "BACKEND_", "OTEL_"))
+        }
         environment |= {
             "LB_HOST": "127.0.0.1",
             "LB_PORT": str(port),

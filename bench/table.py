@@ -64,6 +64,8 @@ BARS = (
     Bar("request after one 429 / plain", ("lb", "after 429"), ("lb", "without 429"), 2.2, 1.8),
     Bar("KB of memory per idle stream", ("lb", "idle"), None, 27, 10),
     Bar("idle stream's memory: lb / nginx", ("lb", "idle"), ("nginx", "idle"), 1.5, 1.0),
+    Bar("JSON request: lb-traced-10 / lb", ("lb-traced-10", "json"), ("lb", "json"), 1.1, 1.1),
+    Bar("JSON request: lb-traced-100 / lb", ("lb-traced-100", "json"), ("lb", "json"), 1.6, 1.6),
     Bar("JSON request: LiteLLM / lb", ("litellm", "json"), ("lb", "json"), 150, 400, at_least=True),
 )
 
