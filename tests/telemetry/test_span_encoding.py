@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from otlp_receiver import attributes
 
+from lb.telemetry.otel.alike import Fixed, Value
 from lb.telemetry.otel.encoding import Envelope, encode_span
-from lb.telemetry.otel.spans import CLIENT, Fixed, Span, Value
+from lb.telemetry.otel.spans import CLIENT, Span
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
 VALUES = st.one_of(

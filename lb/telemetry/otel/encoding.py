@@ -7,21 +7,18 @@ SDK's spans and encoder, 31 us with protobuf's own messages made of ready attrib
 
 import struct
 from collections.abc import Iterable, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Final
 
 from lb.telemetry.otel import conventions as names
-from lb.telemetry.otel.spans import Fixed, Pair, Span, Value
+from lb.telemetry.otel.alike import Fixed, Pair, Value
+from lb.telemetry.otel.spans import Span
 
 LOCAL: Final = b"\x85\x01\x01\x01\x00\x00"
 REMOTE: Final = b"\x85\x01\x01\x03\x00\x00"
 """Field 16, `flags`: sampled, and whether the parent is in another process."""
 _FAILED: Final = b"\x18\x02"
 """Of `Status`: code = STATUS_CODE_ERROR."""
-_LONGEST: Final = 64
-"""Characters of a text that is worth being remembered with its encoding."""
-_VARIED: Final = frozenset({names.LB_REQUEST_ID, names.RESPONSE_ID, names.FIRST_CHUNK, names.LB_COOLDOWN})
-"""Attributes whose values hardly come again."""
 
 
 def _varint(number: int) -> bytes:
@@ -65,41 +62,60 @@ def _member(tag: bytes, name: str, value: Value) -> bytes:
 
 
 _DETAILS: Final = field(b"\x12", names.DETAILS_EVENT.encode())
-_remembered = lru_cache(maxsize=4096, typed=True)(partial(_member, b"\x4a"))
 
 
-def attributes(pairs: Iterable[Pair]) -> bytes:
-    """Each as field 9 of a span."""
-    return b"".join([
-        _member(b"\x4a", name, value) if name in _VARIED or (type(value) is str and len(value) > _LONGEST)
-        else _remembered(name, value)
-        for name, value in pairs
-    ])  # fmt: skip
+def _attribute(pair: Pair) -> bytes:
+    """A `KeyValue`, as field 9 of a span."""
+    name, value = pair
+    key = _KEYS.get(name)
+    if key is None:
+        key = _KEYS[name] = field(b"\x0a", name.encode())
+    told = _value(value)
+    size = len(told)
+    if size < 128 - 2 and len(key) + size < 128 - 2:  # nearly always: lengths of one byte
+        return b"\x4a%c%b\x12%c%b" % (len(key) + size + 2, key, size, told)
+    return field(b"\x4a", key + field(b"\x12", told))
+
+
+_KEYS: Final[dict[str, bytes]] = {}
+"""Encoded names; there are only those of `conventions`."""
 
 
 def _fixed(group: Fixed) -> bytes:
     if group.encoded is None:
-        group.encoded = attributes(group.pairs)
+        group.encoded = b"".join(map(_attribute, group.pairs))
     return group.encoded
 
 
 def encode_span(span: Span) -> bytes:
     """A `Span`, as field 2 of `ScopeSpans`."""
+    trace_id, span_id, parent_id, remote, state, name, kind, start, end, fixed, pairs, event, failed, message = span
     parts = [
-        b"\x0a\x10%b\x12\x08%b" % (span.trace_id, span.span_id),
-        field(b"\x1a", span.state.encode("latin-1")) if span.state else b"",
-        b"\x22\x08" + span.parent_id if span.parent_id else b"",
-        field(b"\x2a", span.name.encode("utf-8", "replace")),
-        struct.pack("<BBBQBQ", 0x30, span.kind, 0x39, span.start, 0x41, span.end),
-        *[_fixed(group) for group in span.fixed],
-        attributes(span.pairs),
-        _event(span.end, span.event) if span.event else b"",
-        field(b"\x7a", (field(b"\x12", span.message.encode("utf-8", "replace")) if span.message else b"") + _FAILED)
-        if span.failed
-        else b"",
-        REMOTE if span.remote else LOCAL,
+        b"\x0a\x10%b\x12\x08%b" % (trace_id, span_id),
+        b"\x22\x08%b" % parent_id if parent_id else b"",
+        _name(name),
+        _PLACE.pack(0x30, kind, 0x39, start, 0x41, end),
+        *map(_fixed, fixed),
+        *map(_attribute, pairs),
+        REMOTE if remote else LOCAL,
     ]
+    if state:
+        parts.append(field(b"\x1a", state.encode("latin-1")))
+    if event:
+        parts.append(_event(end, event))
+    if failed:
+        text = field(b"\x12", message.encode("utf-8", "replace")) if message else b""
+        parts.append(field(b"\x7a", text + _FAILED))
     return field(b"\x12", b"".join(parts))
+
+
+_PLACE: Final = struct.Struct("<BBBQBQ")
+"""Kind, start and end, each behind its tag."""
+
+
+@lru_cache(maxsize=1024)
+def _name(name: str) -> bytes:
+    return field(b"\x2a", name.encode("utf-8", "replace"))
 
 
 def _event(moment: int, pairs: Sequence[Pair]) -> bytes:

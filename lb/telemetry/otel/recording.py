@@ -1,36 +1,28 @@
 """What is noted of a request while it is recorded: plain values, out of which spans are made when it is over."""
 
-from typing import NamedTuple
-
 from lb.balancing.backend import Backend
 from lb.metering.usage import Usage
 from lb.telemetry.otel.sampling import Parent
 
 
-class Try(NamedTuple):
-    """An attempt, and what came of it."""
+class Try:
+    """An attempt, and what came of it once it was judged."""
 
-    span_id: bytes
-    backend: Backend
-    target: bytes
-    number: int
-    started: float
-    ended: float
-    """When it was judged; a reply that is relayed goes on after that."""
-    status: int | None
-    verdict: str
-    detail: str
-    cooldown: float | None
+    __slots__ = ("backend", "cooldown", "detail", "ended", "number", "span_id", "started", "status", "target",
+                 "verdict")  # fmt: skip
 
-
-class Begun(NamedTuple):
-    """An attempt that nobody has judged yet."""
-
-    span_id: bytes
-    backend: Backend
-    target: bytes
-    number: int
-    started: float
+    def __init__(self, span_id: bytes, backend: Backend, target: bytes, number: int, started: float) -> None:
+        self.span_id = span_id
+        self.backend = backend
+        self.target = target
+        self.number = number
+        self.started = started
+        self.ended: float | None = None
+        """When it was judged; a reply that is relayed goes on after that."""
+        self.status: int | None = None
+        self.verdict = ""
+        self.detail = ""
+        self.cooldown: float | None = None
 
 
 class Seen:
@@ -55,7 +47,7 @@ class Seen:
 class Recording:
     """One request (`lb.events.Trace`)."""
 
-    __slots__ = ("_context", "begun", "method", "parent", "peer", "seen", "span_id", "started", "target", "trace_id",
+    __slots__ = ("_context", "method", "parent", "peer", "seen", "span_id", "started", "target", "trace_id",
                  "tries")  # fmt: skip
 
     def __init__(
@@ -68,7 +60,6 @@ class Recording:
         self.target = target
         self.peer = peer
         self.started = now
-        self.begun: Begun | None = None
         self.tries: list[Try] = []
         self.seen: Seen | None = None
         self._context = b""
@@ -78,15 +69,13 @@ class Recording:
         """The lines by which the backend that is being asked learns of its span."""
         return self._context
 
-    def begin(self, begun: Begun) -> None:
-        """The next attempt."""
-        self.begun = begun
-        state = self.parent.state if self.parent is not None else b""
-        self._context = b"traceparent: 00-%b-%b-01\r\n" % (
-            self.trace_id.hex().encode(), begun.span_id.hex().encode()
-        )  # fmt: skip
-        if state:
-            self._context += b"tracestate: %b\r\n" % state
+    def attempt(self, begun: Try) -> None:
+        """The next one."""
+        self.tries.append(begun)
+        ids = self.trace_id.hex(), begun.span_id.hex()
+        self._context = b"traceparent: 00-%b-%b-01\r\n" % (ids[0].encode(), ids[1].encode())
+        if self.parent is not None and self.parent.state:
+            self._context += b"tracestate: %b\r\n" % self.parent.state
 
     @property
     def state(self) -> str:

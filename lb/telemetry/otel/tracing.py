@@ -5,8 +5,8 @@ from typing import Protocol
 
 from lb.events import Attempted, Finished, Judged, Observer
 from lb.exchange import Request
-from lb.telemetry.otel.recording import Begun, Recording, Try
-from lb.telemetry.otel.sampling import Sampler, read_parent, without_context
+from lb.telemetry.otel.recording import Recording, Try
+from lb.telemetry.otel.sampling import Sampler, names_context, read_parent, without_context
 from lb.telemetry.otel.spans import Span, spans_of
 
 
@@ -42,7 +42,8 @@ class Tracing(Observer):
 
         One that is not recorded stays as it is.
         """
-        parent = read_parent(request.fields)
+        told = names_context(request.fields)
+        parent = read_parent(request.fields) if told else None
         if parent is None:
             trace_id = self._sampler.root()
             if trace_id is None:
@@ -51,7 +52,8 @@ class Tracing(Observer):
             return None
         else:
             trace_id = parent.trace_id
-        request.fields = without_context(request.fields)
+        if told:
+            request.fields = without_context(request.fields)
         return Recording(
             trace_id, self._sampler.span_id(), parent, request.method, request.target, request.peer, self._clock()
         )
@@ -59,22 +61,25 @@ class Tracing(Observer):
     def _attempted(self, event: Attempted) -> None:
         trace = event.trace
         if isinstance(trace, Recording):
-            trace.begin(Begun(self._sampler.span_id(), event.backend, event.target, event.number, self._clock()))
+            trace.attempt(Try(self._sampler.span_id(), event.backend, event.target, event.number, self._clock()))
 
     def _judged(self, event: Judged) -> None:
         trace = event.trace
-        if isinstance(trace, Recording) and trace.begun is not None:
-            told = self._clock(), event.status, event.verdict, event.detail, event.asked
-            trace.tries.append(Try(*trace.begun, *told))
-            trace.begun = None
+        if isinstance(trace, Recording) and trace.tries:
+            judged = trace.tries[-1]
+            judged.ended = self._clock()
+            judged.status = event.status
+            judged.verdict = event.verdict
+            judged.detail = event.detail
+            judged.cooldown = event.asked
 
     def _finished(self, event: Finished) -> None:
         trace = event.trace
         if not isinstance(trace, Recording):
             return
         now = self._clock()
-        if trace.begun is not None:  # the client left while a backend was being asked
-            trace.tries.append(Try(*trace.begun, now, None, event.outcome.value, "", None))
+        if trace.tries and trace.tries[-1].ended is None:  # the client left while a backend was being asked
+            trace.tries[-1].ended, trace.tries[-1].verdict = now, event.outcome.value
         spans = spans_of(trace, event, now, self._wall() - now, system=self._system)
         for export in self._exports:
             export.put(spans)
