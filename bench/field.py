@@ -19,6 +19,8 @@ VARIANTS = (
     "lb-quiet",
     "lb-usage",
     "lb-tenants",
+    "lb-audit",
+    "lb-store",
     "lb-tls",
     "lb-traced-10",
     "lb-traced-100",
@@ -26,7 +28,8 @@ VARIANTS = (
     "aiohttp-front",
 )
 """Measured when asked for by name: fewer log lines, tokens counted, tenants with quotas and all that belongs to them,
-TLS to the backend, 10 % and all of the requests traced, metrics exported, aiohttp as the front."""
+prompts recorded, usage stored, TLS to the backend, 10 % and all of the requests traced, metrics exported, aiohttp as
+the front."""
 _PLENTY = 10**12
 TENANTS = {
     "LB_CLIENT_KEYS": "ada:bench",
@@ -45,6 +48,13 @@ TELEMETRY = {
     "lb-measured": {"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "{receiver}/v1/metrics"},
 }
 """Variables of those that export to `bench.receiver`."""
+SIMPLE = {"lb": {}, "lb-quiet": {"LB_LOG_LEVEL": "warning"}, "lb-usage": {"LB_USAGE": "true"}, "lb-tenants": TENANTS}
+"""Variables of the variants that need no more."""
+KEPT = {
+    "lb-audit": {"LB_AUDIT": "file", "LB_AUDIT_FILE": "audit.jsonl"},
+    "lb-store": {"LB_USAGE_STORE": "usage.db"},
+}
+"""The same of those that write a file, which is to lie in the work directory."""
 GATEWAYS = frozenset({"litellm", "portkey"})
 
 
@@ -85,21 +95,21 @@ class Field:
 
     def own(self, name: str) -> Make:
         """The balancer, plain or in one of its variants."""
-        if name == "lb-quiet":
-            return proxies.lb(proxies.own_command(), LB_LOG_LEVEL="warning")
-        if name == "lb-usage":
-            return proxies.lb(proxies.own_command(), LB_USAGE="true")
-        if name == "lb-tenants":
-            return proxies.lb(proxies.own_command(), **TENANTS)
+        if name in SIMPLE:
+            return proxies.lb(proxies.own_command(), **SIMPLE[name])
+        if name in KEPT:
+            return partial(self._keeping, KEPT[name])
         if name == "lb-tls":
             return self._tls
         if name in TELEMETRY:
             return partial(self._exporting, TELEMETRY[name])
         if name == "aiohttp-front":
             return proxies.lb([sys.executable, "-m", "bench.fronts.aiohttp_front"])
-        if name == "lb":
-            return proxies.lb(proxies.own_command())
         raise SystemExit(f"no proxy is called {name}: choose from {', '.join((*USUAL, *VARIANTS))}")
+
+    def _keeping(self, settings: dict[str, str], work: Path, backend: int, port: int) -> proxies.Recipe:
+        placed = {name: str(work / f"{port}-{value}") if "." in value else value for name, value in settings.items()}
+        return proxies.lb(proxies.own_command(), **placed)(work, backend, port)
 
     def _tls(self, work: Path, backend: int, port: int) -> proxies.Recipe:
         url = f"https://127.0.0.1:{self.tls_port}"

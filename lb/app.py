@@ -27,6 +27,7 @@ from lb.failover import Failover
 from lb.gateway import Gateway
 from lb.metering.book import Book
 from lb.metering.quota import Quota
+from lb.recordings import open_recordings
 from lb.spine.admission import Admission
 from lb.spine.binding import Bindings
 from lb.spine.lists import Lists
@@ -69,7 +70,8 @@ class App:
     """Everything that serves traffic in one process, put together from a configuration.
 
     `peers` are the other workers, where there are any; their operator listener is the office's, and in `book` they add
-    up what tenants use, and in `pins` they note which backend holds what.
+    up what tenants use, and in `pins` they note which backend holds what; `worker` is the
+    number of this one, from 0.
     """
 
     _link: "Link | None" = None
@@ -81,6 +83,7 @@ class App:
         peers: Peers | None = None,
         book: Book | None = None,
         pins: Memory | None = None,
+        worker: int | None = None,
     ) -> None:
         self.config = config
         self._logs = logs
@@ -104,6 +107,9 @@ class App:
             self.metrics.spent = self._entering.spent
         self._rates = Rates(self.metrics.totals)
         self._exports = open_exports(config, logs.say, wall, clock)
+        self._recordings = open_recordings(config, logs.say, logs.writer.write, wall, worker)
+        if self._recordings is not None:
+            self.emit.add(self._recordings.observer)
         self._exposition = exposition(config)
         # The heart: what is believed of the backends. It survives every reload.
         self.pool = Pool(
@@ -168,6 +174,8 @@ class App:
         await self.server.start(sock=sock, ahead=ahead)
         if self._entering is not None:
             self._entering.start()
+        if self._recordings is not None:
+            self._recordings.feed.start()
         if self._link is not None:
             self._linked = asyncio.get_running_loop().create_task(self._link.run())
             self._linked.add_done_callback(self._unlinked)
@@ -226,6 +234,8 @@ class App:
             self._tokenizer.close()
         if self._entering is not None:
             await asyncio.to_thread(self._entering.close)
+        if self._recordings is not None:
+            await self._recordings.feed.close()
         if self._exports is not None:
             self._exports.close(0.0)
 
@@ -285,6 +295,7 @@ class App:
             "lb_log_lines_dropped_total": [[self._logs.writer.lost]],
             **({} if self._link is None else self._link.readings()),
             **({} if self._entering is None else self._entering.readings()),
+            **({} if self._recordings is None else self._recordings.feed.readings()),
             **({} if self._exports is None else self._exports.rows()),
         }
 
@@ -346,6 +357,8 @@ class App:
                 together=wanted.together,
             )
             watches += [bindings.watch] if wanted.objects else []
+        if self._recordings is not None:
+            watches += self._recordings.watches(config)
         exports = self._exports
         self.gateway.watches = [*watches, *(exports.watches if exports is not None else ())]
         self.gateway.lists = (
@@ -426,7 +439,7 @@ def _watches(config: Config) -> list[Watch]:
     """Who looks at replies for what they cost: nobody, unless somebody wants to know."""
     metrics = config.metrics
     asked = metrics.usage or metrics.include_usage or metrics.tokenizer
-    if not (asked or config.tenants or config.usage.store is not None):
+    if not (asked or config.tenants or config.usage.store is not None or config.audit.to != "off"):
         return []
     return [partial(watch_cost, keep=True) if metrics.tokenizer else watch_cost]
 

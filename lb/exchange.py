@@ -83,6 +83,8 @@ class Request:
     """Who the client turned out to be, when callers are checked."""
     peer: str = ""
     """The address the connection came from."""
+    forwarded_for: bytes = b""
+    """What proxies in front of us say about where it came from: anybody may have written the beginning of it."""
     interim: Callable[[int, Headers], None] | None = None
     """Told of interim replies (1xx): the client's way to hear of them while nobody has answered it yet."""
     asker: Asker = ANYBODY

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, SecretStr
 from lb.balancing.backend import DEFAULT_SCOPE, Backend
 from lb.config import address, values
 from lb.config import clients as callers
+from lb.config.audit import AuditSection
 from lb.config.certificates import certificate_file
 from lb.config.directory import writable_directory
 from lb.config.section import Section
@@ -206,6 +207,7 @@ class Config(Section):
     metrics: MetricsSection = MetricsSection()
     usage: UsageSection = UsageSection()
     telemetry: TelemetrySection = TelemetrySection()
+    audit: AuditSection = AuditSection()
     limits: LimitsSection = LimitsSection()
     workers: Annotated[int, BeforeValidator(values.whole(1, 128))] = 1
     policy: Annotated[

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
-from lb.config import telemetry_rules, tenant_rules
+from lb.config import audit_rules, telemetry_rules, tenant_rules
 from lb.config.address import is_excepted, is_loopback, is_wildcard
 from lb.config.draft import Draft
 from lb.config.model import BackendSection, ClientSection, Config
@@ -51,6 +51,7 @@ def conflicts(config: Config, draft: Draft) -> Iterator[Conflict]:
     yield from _plain_proxy(config, draft)
     yield from _tokenizer(config, draft)
     yield from tenant_rules.conflicts(config, draft)
+    yield from audit_rules.conflicts(config, draft)
     yield from _redis(config, draft)
     yield from telemetry_rules.conflicts(config, draft)
 
@@ -163,6 +164,7 @@ def warnings(config: Config, draft: Draft) -> Iterator[str]:
         first, idle = (place(("limits", f"{field}_seconds"), draft) for field in ("first_event", "http_timeout"))
         yield f"{first} is not below {idle}, so it never acts"
     yield from tenant_rules.warnings(config, draft)
+    yield from audit_rules.warnings(config, draft)
     yield from telemetry_rules.warnings(config, draft)
     named = Counter(backend.url for backend in config.backends)
     for index, backend in enumerate(config.backends):

@@ -3,11 +3,12 @@
 import re
 from collections.abc import Iterable
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator
 
 from lb.config import values
+from lb.config.audit import tenant_audit
 from lb.config.section import Section
 from lb.config.values import Wrong
 from lb.metering.tenant import Limits, Source, Tenant, Tenants
@@ -102,6 +103,7 @@ class TenantSection(LimitsOfTenant, _Named):
     spill: Annotated[bool, BeforeValidator(values.switch)] = False
     priority: Annotated[int, BeforeValidator(values.whole(0, 1000))] = 1
     weight: Annotated[int, BeforeValidator(values.whole(1, 1000))] = 1
+    audit: Annotated[Literal["all", "sample", "none"], BeforeValidator(tenant_audit)] | None = None
     per_deployment: Annotated[dict[str, LimitsOfTenant], BeforeValidator(_by_deployment)] | None = None
 
     def to_domain(self, backends: Iterable[str]) -> Tenant:

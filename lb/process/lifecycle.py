@@ -21,6 +21,7 @@ OPEN = (
     "Open to strangers: whoever reaches this address spends the quota of every backend. Set LB_CLIENT_KEYS or "
     "LB_ENTRA_TENANT_ID and LB_ENTRA_ALLOWED, or listen on 127.0.0.1"
 )
+RECORDED = "Prompts and answers are RECORDED (LB_AUDIT): they go to"
 
 ADMIN_OPEN = (
     "The operator listener shows /metrics and /status to whoever reaches it, and its page is closed. Set "
@@ -52,6 +53,8 @@ def _run(loaded: Loaded, load: Load, logs: Logs) -> int:
         logs.say("warning", OPEN, host=config.listen.host)
     if not config.admin_on_loopback and not config.operators:
         logs.say("warning", ADMIN_OPEN, host=config.admin.host)
+    if config.audit.to != "off":
+        logs.say("warning", f"{RECORDED} {config.audit.place}", who=config.audit.who)
     if config.workers == 1:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(Life(loaded, load, logs, sock).live())

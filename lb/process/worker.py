@@ -29,7 +29,7 @@ class Worker:
         self._logs = logs
         self._sock = sock
         self._stop = asyncio.Event()
-        self._app = App(config, logs, WorkerPeers(room, number), WorkerBook(room.ledger, number), room.pins)
+        self._app = App(config, logs, WorkerPeers(room, number), WorkerBook(room.ledger, number), room.pins, number)
         self._answered = 0
         self._timer: asyncio.TimerHandle | None = None
 

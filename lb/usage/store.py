@@ -80,17 +80,22 @@ def read(path: str, since: str, until: str) -> list[tuple[Key, Sums]]:
 
 
 def _prepare(db: sqlite3.Connection) -> None:
-    if not _is_ours(db):
-        if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            raise sqlite3.DatabaseError("this is another program's file")
-        db.execute("PRAGMA journal_mode = WAL")
-        with db:
-            db.execute("BEGIN IMMEDIATE")
-            if not _is_ours(db):  # another worker may have been quicker
-                db.execute(_TABLE)
-                db.execute(f"PRAGMA application_id = {MARK}")
-                db.execute(f"PRAGMA user_version = {VERSION}")
+    filled = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if filled and not _is_ours(db):  # asked in this order: table and mark come together, perhaps just now
+        raise sqlite3.DatabaseError("this is another program's file")
+    if not filled:
+        _make(db)
     db.execute("PRAGMA synchronous = NORMAL")
+
+
+def _make(db: sqlite3.Connection) -> None:
+    db.execute("PRAGMA journal_mode = WAL")
+    with db:
+        db.execute("BEGIN IMMEDIATE")
+        if not _is_ours(db):  # another worker may have been quicker
+            db.execute(_TABLE)
+            db.execute(f"PRAGMA application_id = {MARK}")
+            db.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def _is_ours(db: sqlite3.Connection) -> bool:

@@ -88,6 +88,7 @@ REQUEST_RULES: Final = _Rules(
         b"sec-websocket-version": NOTE | DROP | SINGLE,
         b"x-request-id": NOTE,
         b"x-ms-client-request-id": NOTE,
+        b"x-forwarded-for": NOTE | DROP,
     },
     _PROXIES_PREFIXES,
 )

@@ -44,6 +44,7 @@ def build_request(head: Head, body: bytes | BodyStream, caller: str | None, ids:
         fields.get(b"content-encoding", b""),
         caller,
         head.peer,
+        fields.get(b"x-forwarded-for", b""),
         fields=head.rendered(),
         handshake=head.handshake,
     )

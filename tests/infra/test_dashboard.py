@@ -44,6 +44,7 @@ def test_every_metric_of_the_balancer_and_its_backends_is_on_the_dashboard() -> 
         "lb_backend_handshakes_total",
         "lb_info",
         "lb_spans_exported_total",
+        "lb_audit_held_bytes",
     }
     assert ours - shown - alerted == elsewhere
 

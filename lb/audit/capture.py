@@ -1,0 +1,153 @@
+"""Keeps what one request and its reply said until the request is over: references only, within a bound.
+
+Costs a reply a look at its head, and each of its pieces a place in a list. Everything that takes time is the clerk's.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from lb.audit.choice import Choice, Sampling, Who
+from lb.balancing.routing import Operation, Route
+from lb.events import Finished, Observer
+from lb.exchange import Reply, Request
+from lb.metering.tap import call_of
+from lb.metering.usage import Usage
+
+REPLY_MAX = 4 * 1024 * 1024
+"""Bytes of one reply that are kept; a record shows less."""
+NO_MEMORY = "no memory: too much waits to be recorded"
+
+
+class Feed(Protocol):
+    """Where captures go."""
+
+    def take(self, size: int) -> bool:
+        """May this many bytes more be kept? They are given back once they have been sent."""
+
+    def send(self, facts: dict[str, Any], request: bytes, reply: list[bytes]) -> None:
+        """Hand one over. Never blocks, never raises."""
+
+
+class Capture:
+    """What was said so far. Watches one reply."""
+
+    __slots__ = ("_auditing", "_request", "_room", "data", "dropped", "kinds", "length", "pieces", "said", "truncated")
+
+    def __init__(self, auditing: "Auditing", request: Request, reply: Reply) -> None:
+        self._auditing = auditing
+        self._request = request
+        self._room = REPLY_MAX
+        body = request.body
+        whole = isinstance(body, bytes)
+        self.said = body if isinstance(body, bytes) else body.prefix
+        self.length = len(self.said) if isinstance(body, bytes) else body.length
+        self.pieces: list[bytes] = []
+        self.truncated = not whole
+        self.kinds = (reply.get(b"content-type") or b"", reply.get(b"content-encoding") or b"")
+        self.dropped = not auditing.feed.take(len(self.said))
+        """There is no room to keep what is said."""
+        self.data: Callable[[bytes], None] = _ignore if self.dropped else self._keep
+        if self.dropped:
+            self.said = b""
+
+    def _keep(self, chunk: bytes) -> None:
+        size = len(chunk)
+        if size <= self._room and self._auditing.feed.take(size):
+            self._room -= size
+            self.pieces.append(chunk)
+            return
+        self.truncated = True
+        self.data = _ignore
+
+    def end(self, told: Finished) -> None:
+        """The observer is told of the end as soon as everything about it is known."""
+        self.data = _ignore
+        self._auditing.ending[id(told)] = self
+
+    def facts(self, told: Finished, began: str) -> dict[str, Any]:
+        """All that a record says but for its content, and how that is to be read."""
+        request = self._request
+        target = request.target.partition(b"?")[0]
+        call = call_of(target)
+        kind, coding = (field.decode("latin-1") for field in self.kinds)
+        facts = {
+            "timestamp": began,
+            "level": "info",
+            "event": "Audit",
+            "request_id": told.request_id,
+            "tenant": told.tenant,
+            "caller": request.caller,
+            "ip": request.peer,
+            "forwarded_for": request.forwarded_for.decode("latin-1")[:256],
+            "method": told.method,
+            "path": target.decode("latin-1")[:1024],
+            "call": call,
+            "deployment": told.deployment,
+            "backend": told.backend,
+            "status": told.status,
+            "outcome": told.outcome.value,
+            "attempts": told.attempts,
+            "throttled": told.throttled,
+            "ms": round(told.seconds * 1000),
+            "first_byte_ms": None if told.first_byte is None else round(told.first_byte * 1000),
+            **_tokens(told.usage),
+            "truncated": self.truncated or None,
+            "content_dropped": NO_MEMORY if self.dropped else None,
+        }
+        reading = {
+            "call": call,
+            "asked": _reading(request.content_type.decode("latin-1"), request.content_encoding, self.length),
+            "told": _reading(kind, coding.encode("latin-1"), sum(map(len, self.pieces))),
+        }
+        return {name: value for name, value in facts.items() if value not in (None, "")} | {"reading": reading}
+
+
+class Auditing(Observer):
+    """Captures the replies that are to be recorded, and hands each over when its request has ended.
+
+    `began(seconds)` is the moment that so many seconds ago was, as records write it.
+    """
+
+    def __init__(self, feed: Feed, began: Callable[[float], str], sampling: Sampling, choice: Choice) -> None:
+        self.feed = feed
+        self.choice = choice
+        self.ending: dict[int, Capture] = {}
+        """Of requests whose end is known and not told yet, by the identity of what will be told."""
+        self._began = began
+        self._sampling = sampling
+        self.tells = {Finished: self.finished}
+
+    def watch(self, request: Request, route: Route, reply: Reply) -> Capture | None:
+        """Captures what is to be recorded: what was sent, not what was only read or deleted."""
+        if route.operation is Operation.SAFE:
+            return None
+        who = self.choice.of(request.asker.name or request.caller)
+        if who is Who.NONE or (who is Who.SAMPLE and not self._sampling.has(request.id, self.choice.share)):
+            return None
+        return Capture(self, request, reply)
+
+    def finished(self, told: Finished) -> None:
+        capture = self.ending.pop(id(told), None)
+        if capture is not None:
+            self.feed.send(capture.facts(told, self._began(told.seconds)), capture.said, capture.pieces)
+
+
+def _reading(kind: str, coding: bytes, length: int | None) -> dict[str, Any]:
+    plain = kind.partition(";")[0].strip().lower()
+    return {"kind": plain, "coding": coding.decode("latin-1"), "length": length}
+
+
+def _tokens(usage: Usage | None) -> dict[str, Any]:
+    if usage is None or usage.unknown:
+        return {"usage": None if usage is None else "unknown"}
+    return {
+        "usage": "estimated" if usage.estimated else "reported",
+        "prompt_tokens": usage.prompt,
+        "completion_tokens": usage.completion,
+        "total_tokens": usage.total,
+        "cached_tokens": usage.cached,
+        "reasoning_tokens": usage.reasoning,
+    }
+
+
+def _ignore(chunk: bytes) -> None: ...

@@ -1,0 +1,131 @@
+"""What must not be kept is not kept, also when the operator's own function fails."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lb.audit.records import Desk
+from lb.audit.redaction import MARGIN, Record, Redaction, load_hook
+
+SECRET = "4111 1111 1111 1111"
+PATTERNS = {"card": r"\b(?:\d[ -]?){15}\d\b", "email": r"[\w.+-]{1,64}@[\w.-]{1,255}"}
+READING = {
+    "call": "chat",
+    "asked": {"kind": "application/json", "coding": "", "length": 0},
+    "told": {"kind": "application/json", "coding": "", "length": 0},
+}
+CALL = {"id": "c", "type": "function", "function": {"name": "pay", "arguments": json.dumps({"card": SECRET})}}
+ASKED = {
+    "user": "ada@example.com",
+    "messages": [
+        {"role": "system", "content": "Be kind."},
+        {"role": "user", "content": [{"type": "text", "text": f"My card is {SECRET}."}]},
+        {"role": "assistant", "tool_calls": [CALL]},
+    ],
+}
+TOLD = {"choices": [{"message": {"role": "assistant", "content": f"{SECRET}, and mail ada@example.com"}}]}
+
+
+def line(hook: Any = None, patterns: dict[str, str] | None = None, **more: Any) -> dict[str, Any] | None:
+    desk = Desk(Redaction(PATTERNS if patterns is None else patterns, hook, **more), 65_536, 262_144)
+    facts = {"request_id": "r-1", "tenant": "ada", "reading": READING}
+    made = desk.line(facts, json.dumps(ASKED).encode(), json.dumps(TOLD).encode())
+    return None if made is None else json.loads(made)
+
+
+def test_patterns_are_applied_to_everything_that_was_said() -> None:
+    told = line()
+    assert told is not None
+    text = json.dumps(told)
+    assert SECRET not in text
+    assert "ada@" not in text
+    assert told["prompt"][1]["content"] == "My card is [card]."
+    assert told["user"] == "[email]"
+    assert told["redacted"] == {"card": 3, "email": 2}
+
+
+def test_without_patterns_nothing_is_taken_out() -> None:
+    told = line(patterns={})
+    assert told is not None
+    assert SECRET in told["prompt"][1]["content"]
+    assert "redacted" not in told
+
+
+def add(record: Record) -> Record:
+    return {**record, "department": "sales"}
+
+
+def test_a_function_may_change_the_record_or_drop_it() -> None:
+    told = line(add)
+    assert told is not None
+    assert told["department"] == "sales"
+    assert line(lambda record: None) is None
+
+
+def raising(record: Record) -> Record:
+    record["note"] = str(record["prompt"])  # what it has copied before it fails does not leak, either
+    raise ValueError(record["prompt"])
+
+
+def leaving(record: Record) -> Record:
+    raise SystemExit(str(record["prompt"]))
+
+
+@pytest.mark.parametrize(
+    ("hook", "why"),
+    [
+        (raising, "redaction failed: ValueError"),
+        (leaving, "redaction failed: SystemExit"),
+        (lambda record: [record], "the hook gave back no record"),
+        (lambda record: {**record, "prompt": object()}, "not JSON: TypeError"),
+        (lambda record: {**record, "note": "x" * 300_000}, "too large"),
+    ],
+)
+def test_a_function_that_fails_costs_the_record_its_content(hook: Any, why: str) -> None:
+    told = line(hook, {})
+    assert told is not None
+    told.pop("stream", None)
+    assert told == {"request_id": "r-1", "tenant": "ada", "content_dropped": why}
+
+
+def test_contents_that_were_dropped_are_counted() -> None:
+    desk = Desk(Redaction({}, raising), 1000, 5000)
+    for _ in range(3):
+        desk.line({"reading": READING}, b"{}", b"{}")
+    assert desk.contents_dropped == 3
+
+
+def test_what_takes_too_long_costs_the_record_its_content() -> None:
+    @contextmanager
+    def impatient() -> Iterator[None]:
+        yield
+        raise TimeoutError
+
+    told = line(within=impatient)
+    assert told is not None
+    assert told["content_dropped"] == "redaction failed: TimeoutError"
+    assert "prompt" not in told
+
+
+@given(before=st.integers(0, 300), after=st.integers(0, 3000), most=st.integers(64, 256))
+def test_a_secret_at_the_edge_of_what_is_kept_is_not_kept_in_part(before: int, after: int, most: int) -> None:
+    redaction = Redaction({"card": PATTERNS["card"]}, most=most)
+    said = "x" * before + " " + SECRET + " " + "y" * after
+    told = redaction.apply({"prompt": [{"role": "user", "content": said}]})
+    assert told is not None
+    kept = told["prompt"][0]["content"]
+    assert not re.search(r"\d", kept)
+    assert len(kept) <= most + MARGIN
+
+
+def test_a_function_is_found_by_its_name() -> None:
+    assert load_hook("json:dumps") is json.dumps
+    for entry in ("json:nothing", "no.such.module:hook", "json:__name__"):
+        with pytest.raises((ImportError, AttributeError)):
+            load_hook(entry)
