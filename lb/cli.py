@@ -127,11 +127,12 @@ def _store(config: str | None) -> list[str]:
 @main.command(short_help="See it at work: simulated endpoints, real SDK traffic.")
 @click.option("--keep", is_flag=True, help="Leave everything running and print what to point a client at.")
 @click.option("--seconds", type=click.FloatRange(2, 300), default=12.0, show_default=True, help="How long to send.")
-def demo(keep: bool, seconds: float) -> None:
+@click.option("--tenants", is_flag=True, help="Instead: tenants of uneven appetite, each with a budget of its own.")
+def demo(keep: bool, seconds: float, tenants: bool) -> None:
     """Three simulated throttled endpoints, the balancer, and real traffic by the official SDK."""
     from lb.demo import run
 
-    sys.exit(run(keep=keep, seconds=seconds))
+    sys.exit(run(keep=keep, seconds=seconds, tenants=tenants))
 
 
 sim.short_help = "Run one simulated, throttled Azure OpenAI endpoint."

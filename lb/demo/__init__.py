@@ -7,11 +7,16 @@ import click
 MISSING = 2
 
 
-def run(keep: bool, seconds: float) -> int:
-    """Play the demo, sending for `seconds`; with `keep` everything then stays until Ctrl-C. Returns the exit code."""
+def run(keep: bool, seconds: float, tenants: bool = False) -> int:
+    """Play the demo, sending for `seconds`; with `keep` everything then stays until Ctrl-C. `tenants` is the one about
+    budgets. Returns the exit code."""
     if find_spec("openai") is None:
         click.echo("lb: the demo needs the openai package, which is missing: pip install 'openai-lb[demo]'", err=True)
         return MISSING
+    if tenants:
+        from lb.demo.tenants import present as present_tenants
+
+        return present_tenants(keep, seconds)
     from lb.demo.show import present
 
     return present(keep, seconds)

@@ -63,16 +63,16 @@ def judgement(score: Score, wrongs: Sequence[str]) -> Text:
     return Text(f"The endpoints refused {score.absorbed:,} times and the client never noticed.", style="bold green")
 
 
-def how_to_use(url: str, admin: str) -> str:
+def how_to_use(url: str, admin: str, key: str = KEY) -> str:
     """What to put into a client's environment."""
     chat = '{"model": "chat", "messages": [{"role": "user", "content": "Hello"}]}'
     return f"""
 It all stays up until Ctrl-C. Point any client at it:
 
-  export OPENAI_BASE_URL={url}/openai/v1 OPENAI_API_KEY={KEY}
-  export AZURE_OPENAI_ENDPOINT={url} AZURE_OPENAI_API_KEY={KEY} OPENAI_API_VERSION={API_VERSION}
+  export OPENAI_BASE_URL={url}/openai/v1 OPENAI_API_KEY={key}
+  export AZURE_OPENAI_ENDPOINT={url} AZURE_OPENAI_API_KEY={key} OPENAI_API_VERSION={API_VERSION}
 
-  curl {url}/openai/v1/chat/completions -H 'content-type: application/json' -d '{chat}'
+  curl {url}/openai/v1/chat/completions -H 'api-key: {key}' -H 'content-type: application/json' -d '{chat}'
 
   lb status {admin}
 """

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import re
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -20,7 +21,13 @@ _BALANCER = "Listening on "
 class Stage:
     """Use as `async with Stage() as stage`: on entering everything listens, on leaving nothing runs any more."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, endpoints: Sequence[Sequence[str]] | None = None, settings: Mapping[str, str] | None = None
+    ) -> None:
+        """`endpoints` are the arguments of three simulators, instead of the usual ones; `settings` more of the
+        balancer's."""
+        self._endpoints = endpoints or [endpoint.arguments() for endpoint in ENDPOINTS]
+        self._more = settings or {}
         self.url = ""
         """The balancer, for traffic."""
         self.admin = ""
@@ -48,8 +55,8 @@ class Stage:
     async def _build(self) -> None:
         self._session = await self._exit.enter_async_context(aiohttp.ClientSession())
         self._exit.push_async_callback(self._stop)
-        for endpoint in ENDPOINTS:
-            self.children.append(await Child.start(endpoint.name, endpoint.arguments(), simulator_url))
+        for endpoint, arguments in zip(ENDPOINTS, self._endpoints, strict=True):
+            self.children.append(await Child.start(endpoint.name, arguments, simulator_url))
         for endpoint, child in zip(ENDPOINTS, self.children, strict=True):
             self.simulators[endpoint.name] = await child.url()
         self.balancer = await Child.start("the balancer", ["serve"], self._heard, self._settings())
@@ -69,7 +76,7 @@ class Stage:
             told[f"{endpoint.backend}_URL"] = self.simulators[endpoint.name]
             told[f"{endpoint.backend}_PRIORITY"] = str(endpoint.number)
             told[f"{endpoint.backend}_APIKEY"] = KEY
-        return told
+        return {**told, **self._more}
 
     def _heard(self, line: str) -> str | None:
         found = listening(line)
@@ -94,6 +101,19 @@ class Stage:
     async def status(self) -> dict[str, Any]:
         """The balancer's `/status` document."""
         return await fetch(self._session, f"{self.admin}/status")
+
+    async def metrics(self) -> str:
+        """The text that Prometheus reads."""
+        async with self._session.get(f"{self.admin}/metrics") as reply:
+            return await reply.text()
+
+    async def ledgers(self) -> list[list[dict[str, Any]]]:
+        """The endpoints' own books."""
+        found = []
+        for url in self.simulators.values():
+            async with self._session.get(f"{url}/_sim/ledger") as reply:
+                found.append(await reply.json())
+        return found
 
     async def refusals(self) -> dict[str, int]:
         """How many requests each endpoint refused, by its own books."""

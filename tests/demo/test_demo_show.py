@@ -179,3 +179,13 @@ async def test_without_the_sdk_one_line_says_how_to_get_it() -> None:
     code, text = await run(sys.executable, "-c", WITHOUT_SDK)
     assert code == 2
     assert text == "lb: the demo needs the openai package, which is missing: pip install 'openai-lb[demo]'\n"
+
+
+async def test_tenants_are_refused_by_their_own_budgets_and_every_token_is_told() -> None:
+    code, out = await run(*COMMAND, "4", "--tenants")
+    assert code == 0, out
+    assert "nobody else was, and every token is in the books" in " ".join(out.split())
+    rows = {line.split()[0]: line.split() for line in out.splitlines() if line.startswith(("marketing", "search"))}
+    assert rows["search"][-3] == "0"
+    assert rows["marketing"][-3] == "tokens/min", "the 429s by that budget"
+    assert [row[-1] for row in rows.values()] == [row[-2] for row in rows.values()]
