@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import hashlib
+import ssl
 from collections.abc import AsyncIterator
 
 from lb.balancing.backend import Backend
@@ -95,9 +96,9 @@ class ManualBackend:
         self._server: asyncio.Server | None = None
         self._writers: list[asyncio.StreamWriter] = []
 
-    async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+    async def start(self, tls: ssl.SSLContext | None) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=tls)
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.opened += 1
@@ -118,11 +119,11 @@ class ManualBackend:
 class Between:
     """The balancer, one or more manual backends behind it, and what it told."""
 
-    def __init__(self, backends: list[ManualBackend], idle: float, **limits: float) -> None:
+    def __init__(self, backends: list[ManualBackend], idle: float, ca_file: str | None, **limits: float) -> None:
         clock = asyncio.get_running_loop().time
         self.backends = backends
         self.facts: list[Event] = []
-        self.transport = SocketTransport(Key(), clock, idle_seconds=idle)
+        self.transport = SocketTransport(Key(), clock, idle_seconds=idle, ca_file=ca_file)
         these = [Backend(f"b{n}", backend.url, priority=n, api_key="k") for n, backend in enumerate(backends, 1)]
         self.pool = Pool(these, self.facts.append)
         failover = Failover(self.pool, self.transport, Judge(lambda: 0.0), clock, self.facts.append)
@@ -168,11 +169,13 @@ class Between:
 
 
 @contextlib.asynccontextmanager
-async def between(count: int = 1, idle: float = 240.0, **limits: float) -> AsyncIterator[Between]:
+async def between(
+    count: int = 1, idle: float = 240.0, tls: ssl.SSLContext | None = None, ca_file: str | None = None, **limits: float
+) -> AsyncIterator[Between]:
     backends = [ManualBackend() for _ in range(count)]
     for backend in backends:
-        await backend.start()
-    stage = Between(backends, idle, **limits)
+        await backend.start(tls)
+    stage = Between(backends, idle, ca_file, **limits)
     await stage.server.start()
     try:
         yield stage

@@ -4,9 +4,11 @@ import asyncio
 import hashlib
 import os
 import socket
+import ssl
 import struct
 
 import pytest
+import trustme
 
 from lb.events import Outcome
 from lb.wire.websocket import GOODBYE, PING
@@ -451,3 +453,45 @@ async def test_a_client_that_does_not_answer_the_goodbye_is_cut_in_a_moment() ->
         await asyncio.wait_for(stage.server.drain(0.1, 0.05), PATIENCE)
         assert await client.exactly(len(GOODBYE)) == GOODBYE
         assert (await stage.finished()).outcome is Outcome.DRAINED
+
+
+# Behind TLS.
+
+
+@pytest.fixture(scope="session")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, str]:
+    ca = trustme.CA()
+    path = tmp_path_factory.mktemp("ca") / "roots.pem"
+    ca.cert_pem.write_to_path(str(path))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert("127.0.0.1").configure_cert(context)
+    return context, str(path)
+
+
+@pytest.mark.parametrize("how", ["close", "abort"])
+async def test_tls_changes_nothing(secure: tuple[ssl.SSLContext, str], how: str) -> None:
+    async with between(tls=secure[0], ca_file=secure[1]) as stage:
+        client, backend = await stage.open()
+        there, back = frame(os.urandom(1024 * 1024), 2, mask=MASK), frame(os.urandom(1024 * 1024), 2)
+        _, _, told, heard = await asyncio.gather(
+            client.send(there), backend.send(back), backend.exactly(len(there)), client.exactly(len(back))
+        )
+        assert (told, heard) == (there, back)
+        await backend.send(close(1000))
+        assert await client.exactly(4) == close(1000)
+        await client.send(close(1000, mask=MASK))
+        assert await backend.exactly(8) == close(1000, mask=MASK)
+        if how == "abort":  # without TLS's own goodbye, as many servers do it
+            backend.writer.transport.abort()
+        else:
+            backend.writer.close()
+        assert await client.rest() == b""
+        assert (await stage.finished()).outcome is Outcome.RELAYED
+
+
+async def test_behind_tls_the_backend_hears_of_a_client_that_leaves(secure: tuple[ssl.SSLContext, str]) -> None:
+    async with between(tls=secure[0], ca_file=secure[1]) as stage:
+        client, backend = await stage.open()
+        await client.send(close(1001, mask=MASK))
+        client.close()
+        assert await backend.rest() == close(1001, mask=MASK)
