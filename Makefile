@@ -63,13 +63,16 @@ $(STAMP_INFRA): requirements/infra.txt
 image-check: setup ## build the image and run it as the platform does (installs buildah and podman where it may)
 	infra/image/check.sh
 
-.PHONY: soak exam-state test-node
+.PHONY: soak exam-state exam-sockets test-node
 
 soak: setup ## 60,000 requests through every kind of fault: no error, no leak (about four minutes)
 	$(BIN)/python tests/e2e/soak.py
 
 exam-state: setup ## responses, files, assistants and the like, 200 times each through three backends and through restarts
 	$(BIN)/python tests/e2e/exam_state.py $(ARGS)
+
+exam-sockets: setup ## a thousand idle WebSockets: memory of each, CPU of a frame (ARGS=--help)
+	$(BIN)/python -m bench.sockets $(ARGS)
 
 test-node: setup ## the official JavaScript SDK against the balancer (needs Node.js >= 20 and npm)
 	cd tests/node && npm install --no-package-lock --no-audit --no-fund && npm test

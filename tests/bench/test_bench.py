@@ -23,3 +23,9 @@ def test_the_benchmark_measures_every_figure_and_no_request_fails(tmp_path: Path
     assert measured.pop("failed") == 0
     assert all(value > 0 for value in measured.values()), measured
     assert "request after one 429 / plain" in ended.stdout
+
+
+async def test_websockets_are_opened_and_talked_on() -> None:
+    seen = await measure("plain", 40, 400, tls=True, usage=True)
+    assert 0 < seen.kib < 1000
+    assert seen.microseconds > 0
