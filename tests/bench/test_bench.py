@@ -3,6 +3,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bench.sockets import measure
+
 ROOT = Path(__file__).parents[2]
 
 
