@@ -3,7 +3,7 @@
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 
-const PYTHON = process.env.LB_PYTHON ?? new URL("../../.venv/bin/python", import.meta.url).pathname;
+export const PYTHON = process.env.LB_PYTHON ?? new URL("../../.venv/bin/python", import.meta.url).pathname;
 const DEPLOYMENTS = "chat,embedding";
 
 /** Starts `lb` and waits for the first line that `wanted` turns into something. */
