@@ -176,6 +176,8 @@ class App:
             self._entering.start()
         if self._recordings is not None:
             self._recordings.feed.start()
+        if self._exports is not None:
+            self._exports.start(self.readings)
         if self._link is not None:
             self._linked = asyncio.get_running_loop().create_task(self._link.run())
             self._linked.add_done_callback(self._unlinked)
@@ -216,7 +218,7 @@ class App:
         end = clock() + self.config.limits.drain_seconds
         await self.server.drain(self.config.limits.drain_seconds)
         if self._exports is not None:
-            await asyncio.to_thread(self._exports.close, max(FLUSH_SECONDS, end - clock()))
+            await self._exports.close(max(FLUSH_SECONDS, end - clock()))
 
     async def close(self) -> None:
         """Let go of everything."""
@@ -237,7 +239,7 @@ class App:
         if self._recordings is not None:
             await self._recordings.feed.close()
         if self._exports is not None:
-            self._exports.close(0.0)
+            await self._exports.close(0.0)
 
     def status(self) -> dict[str, Any]:
         """The document behind `/status`."""
@@ -360,6 +362,8 @@ class App:
         if self._recordings is not None:
             watches += self._recordings.watches(config)
         exports = self._exports
+        if exports is not None:
+            exports.replace(config)
         self.gateway.watches = [*watches, *(exports.watches if exports is not None else ())]
         self.gateway.lists = (
             Lists(self.failover, self.affinity, unowned=wanted.list_unowned) if wanted.objects else None
@@ -439,7 +443,8 @@ def _watches(config: Config) -> list[Watch]:
     """Who looks at replies for what they cost: nobody, unless somebody wants to know."""
     metrics = config.metrics
     asked = metrics.usage or metrics.include_usage or metrics.tokenizer
-    if not (asked or config.tenants or config.usage.store is not None or config.audit.to != "off"):
+    elsewhere = config.usage.store is not None or config.audit.to != "off" or config.telemetry.otlp_metrics
+    if not (asked or config.tenants or elsewhere):
         return []
     return [partial(watch_cost, keep=True) if metrics.tokenizer else watch_cost]
 

@@ -1,26 +1,31 @@
 """What a configuration wants of OpenTelemetry, put together. The packages for it are an extra: they are imported only
 where something is to be exported."""
 
+import asyncio
 import os
 import random
 import socket
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from lb.config import Config
 from lb.config.telemetry import TelemetrySection
 from lb.events import Observer, Trace
 from lb.exchange import Request
 from lb.spine.watching import Watch
+from lb.telemetry.otel.conventions import SCOPE
 from lb.telemetry.otel.details import watch_details
 from lb.telemetry.otel.encoding import Envelope
 from lb.telemetry.otel.exporting import Carrier, Exporting, Pace, Say
+from lb.telemetry.otel.measuring import Measuring
 from lb.telemetry.otel.sampling import Sampler
 from lb.telemetry.otel.tracing import Tracing
+from lb.telemetry.tallies import Snapshot
 
 if TYPE_CHECKING:
     from lb.telemetry.otel.otlp import Receiver
+    from lb.telemetry.otel.reporting import Reporting
 
 Clock = Callable[[], float]
 
@@ -28,41 +33,83 @@ Clock = Callable[[], float]
 class Exports:
     """What observes, what watches, and what has to be closed in the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: Config, say: Say, wall: Clock, clock: Clock) -> None:
+        """Starts threads, so it must come after any fork."""
+        self._config = config
+        self._say = say
+        self._wall = wall
+        self._clock = clock
         self.trace: Callable[[Request], Trace | None] | None = None
         self.observers: list[Observer] = []
         self.watches: list[Watch] = []
-        self.running: list[Exporting] = []
+        self._running = self._open_traces(config.telemetry)
+        self._measuring = self._open_metrics(config) if config.telemetry.otlp_metrics else None
+        self._reporting: Reporting | None = None
 
-    def rows(self) -> dict[str, list[list[Any]]]:
+    def start(self, read: Callable[[], Snapshot]) -> None:
+        """Begin to report metrics; `read` gives the balancer's own."""
+        if self._measuring is not None:
+            self._reporting = self._open_reports(self._measuring, read)
+            self._reporting.start(self._config.telemetry.metric_interval / 1000)
+
+    def replace(self, config: Config) -> None:
+        """Other backends may answer from now on."""
+        if self._measuring is not None:
+            self._measuring.replace(config.domain_backends())
+
+    def rows(self) -> Snapshot:
         """What became of what was recorded, for `/metrics`."""
-        rows: dict[str, list[list[Any]]] = {}
-        for exporting in self.running:
+        rows: Snapshot = {}
+        for exporting in self._running:
             for name, found in exporting.rows().items():
                 rows.setdefault(name, []).extend(found)
         return rows
 
-    def close(self, seconds: float) -> None:
-        """Send what waits, within this time. Blocks."""
-        for exporting in self.running:
-            exporting.close(seconds / len(self.running))
+    async def close(self, seconds: float) -> None:
+        """Send what waits, within this time. Idempotent."""
+        closing = [asyncio.to_thread(exporting.close, seconds) for exporting in self._running]
+        if self._reporting is not None:
+            closing.append(self._reporting.close(seconds))
+        await asyncio.gather(*closing)
+
+    def _open_traces(self, telemetry: TelemetrySection) -> list[Exporting]:
+        carriers = _carriers(telemetry)
+        if not carriers:
+            return []
+        pace = Pace(telemetry.queue_size, telemetry.batch_size, telemetry.schedule_delay / 1000)
+        running = [Exporting(carrier, self._say, self._clock, pace) for carrier in carriers]
+        rng = random.Random()  # noqa: S311 - a trace's id is no secret
+        sampler = Sampler(telemetry.ratio, rng, by_parent=telemetry.by_parent)
+        tracing = Tracing(sampler, running, self._clock, self._wall, system=telemetry.genai_system)
+        self.trace = tracing.begin
+        self.observers.append(tracing)
+        self.watches.append(watch_details(self._clock))
+        return running
+
+    def _open_metrics(self, config: Config) -> Measuring:
+        backends = config.domain_backends()
+        named = {name for backend in backends for name in backend.deployments or ()}
+        measuring = Measuring(self._clock, sorted(named), backends)
+        self.watches.append(measuring.watch)
+        return measuring
+
+    def _open_reports(self, measuring: Measuring, read: Callable[[], Snapshot]) -> "Reporting":
+        from lb.telemetry.otel.otlp import OtlpMetrics, sender
+        from lb.telemetry.otel.points import Points
+        from lb.telemetry.otel.reporting import Reporting
+
+        telemetry, started = self._config.telemetry, int(self._wall() * 1e9)
+        bounds = self._config.metrics.second_buckets
+        points = Points(resource(telemetry), SCOPE, version("openai-lb"), started, bounds)
+        send = OtlpMetrics(sender(receiver(telemetry, "metrics"), "metrics"))
+        return Reporting(measuring, read, points, send, self._wall, self._say)
 
 
 def open_exports(config: Config, say: Say, wall: Clock, clock: Clock) -> Exports | None:
-    """None where nothing is to be exported. It starts threads, so it must come after any fork."""
+    """None where nothing is to be exported."""
     telemetry = config.telemetry
-    exports = Exports()
-    carriers = _carriers(telemetry)
-    if carriers:
-        pace = Pace(telemetry.queue_size, telemetry.batch_size, telemetry.schedule_delay / 1000)
-        exports.running = [Exporting(carrier, say, clock, pace) for carrier in carriers]
-        rng = random.Random()  # noqa: S311 - a trace's id is no secret
-        sampler = Sampler(telemetry.ratio, rng, by_parent=telemetry.by_parent)
-        tracing = Tracing(sampler, exports.running, clock, wall, system=telemetry.genai_system)
-        exports.trace = tracing.begin
-        exports.observers.append(tracing)
-        exports.watches.append(watch_details(clock))
-    return exports if exports.observers else None
+    wanted = telemetry.otlp_traces or telemetry.otlp_metrics or telemetry.azure_traces
+    return Exports(config, say, wall, clock) if wanted else None
 
 
 def resource(telemetry: TelemetrySection) -> dict[str, str]:
@@ -81,7 +128,7 @@ def _carriers(telemetry: TelemetrySection) -> Sequence[Carrier]:
     if telemetry.otlp_traces:
         from lb.telemetry.otel.otlp import OtlpTraces, sender
 
-        envelope = Envelope(resource(telemetry).items(), "openai-lb", version("openai-lb"))
+        envelope = Envelope(resource(telemetry).items(), SCOPE, version("openai-lb"))
         found.append(OtlpTraces(sender(receiver(telemetry, "traces"), "traces"), envelope))
     return found
 

@@ -176,7 +176,7 @@ class Gateway:
         return found
 
     def _tell(self, told: Finished, answering: Answering) -> None:
-        told.attempts = answering.attempts
+        told.attempts, told.waited = answering.attempts, answering.waited
         if answering.answered_by is not None:
             told.backend = answering.answered_by.name
 

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from lb.config.draft import Draft
 from lb.config.model import Config
 from lb.config.problems import place
-from lb.config.settings import Path
+from lb.config.settings import BY_VARIABLE, Path
 
 Conflict = tuple[tuple[Path, ...], str]
 _INSTALL = "pip install 'openai-lb[telemetry]'"
@@ -77,4 +77,5 @@ def warnings(config: Config, draft: Draft) -> Iterator[str]:
         arg, sampler = (place(("telemetry", name), draft) for name in ("sampler_arg", "sampler"))
         yield f"{arg} does nothing, since {sampler} is {telemetry.sampler}; parentbased_traceidratio takes a share"
     for name in draft.unread:
-        yield f"{name} is not read: {name.replace('_TRACES_', '_').replace('_METRICS_', '_')} is, for both signals"
+        general = name.replace("_TRACES_", "_").replace("_METRICS_", "_")
+        yield f"{name} is not read" + (f": {general} is, for both signals" if general in BY_VARIABLE else "")

@@ -71,3 +71,14 @@ def operation(call: str) -> str:
 def provider(path: bytes) -> str:
     """What `gen_ai.provider.name` says for a path: `/models/...` is Foundry's model inference, else Azure OpenAI."""
     return AZURE_INFERENCE if path.lower().startswith(b"/models/") else AZURE_OPENAI
+
+
+# Metrics of GenAI, version 1.41, with the bounds of their buckets. Those for seconds are given for the duration; the
+# other two have none of their own.
+DURATION: Final = "gen_ai.client.operation.duration"
+TIME_TO_FIRST_CHUNK: Final = "gen_ai.client.operation.time_to_first_chunk"
+TIME_PER_CHUNK: Final = "gen_ai.client.operation.time_per_output_chunk"
+TOKEN_USAGE: Final = "gen_ai.client.token.usage"  # noqa: S105 - of language
+TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105
+SECONDS: Final = tuple(0.01 * 2**power for power in range(14))
+TOKENS: Final = tuple(float(4**power) for power in range(14))
