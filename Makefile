@@ -81,3 +81,11 @@ test-node: setup ## the official JavaScript SDK against the balancer (needs Node
 
 check-metrics: setup ## dashboard and alert rules against a real Prometheus (installs it where it may)
 	infra/prometheus/check.sh
+
+.PHONY: test-page screenshots
+
+test-page: setup ## the operators' page in headless Chromium, while endpoints fail (installs Chromium where it may)
+	tests/browser/run.sh -m pytest tests/browser/drive_page.py
+
+screenshots: setup ## docs/images, made of the page during a demo
+	tests/browser/run.sh tests/browser/screenshots.py docs/images

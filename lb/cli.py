@@ -4,7 +4,7 @@ import os
 import sys
 from datetime import datetime
 from importlib.metadata import version
-from typing import NoReturn, TextIO
+from typing import BinaryIO, NoReturn, TextIO
 
 import click
 
@@ -122,6 +122,25 @@ def _store(config: str | None) -> list[str]:
     if found is None:
         raise click.UsageError("found no usage store; name it by --store or LB_USAGE_STORE")
     return [found]
+
+
+@main.command(short_help="The JSON log stream, read back as the story of each request.")
+@click.argument("file", type=click.File("rb"), default="-")
+@click.option("--request", metavar="ID", help="Only this request.")
+@click.option("--backend", metavar="NAME", help="Only requests that asked this backend, and what became of it.")
+@click.option("--only-failovers", is_flag=True, help="Leave out requests that went straight through.")
+@click.option("--colour/--no-colour", default=None, help="By default on a terminal.")
+def logs(file: BinaryIO, request: str | None, backend: str | None, only_failovers: bool, colour: bool | None) -> None:
+    """The JSON log stream, read back as the story of each request: who was asked, what came of it, and for how long a
+    backend is left alone.
+
+    Pipe it in: `kubectl logs -f deploy/openai-lb | lb logs`, `az containerapp logs show --follow --format json ... | lb
+    logs`, or rows of Log Analytics. Lines that are none of ours pass through.
+    """
+    from lb.logs.command import read as read_stream
+    from lb.logs.drawing import Filter
+
+    read_stream(file, Filter(request, backend, failovers=only_failovers), colour=colour)
 
 
 @main.command(short_help="See it at work: simulated endpoints, real SDK traffic.")

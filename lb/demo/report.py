@@ -74,7 +74,7 @@ It all stays up until Ctrl-C. Point any client at it:
 
   curl {url}/openai/v1/chat/completions -H 'api-key: {key}' -H 'content-type: application/json' -d '{chat}'
 
-  lb status {admin}
+  lb status {admin}     # or open that address in a browser
 """
 
 

@@ -1,0 +1,1 @@
+"""`lb logs`: the JSON log stream, read back as the story of each request."""
