@@ -53,4 +53,4 @@ def test_the_addresses_for_clients_are_complete() -> None:
     text = how_to_use("http://127.0.0.1:8080", "http://127.0.0.1:8081")
     assert "OPENAI_BASE_URL=http://127.0.0.1:8080/openai/v1 " in text
     assert "AZURE_OPENAI_ENDPOINT=http://127.0.0.1:8080 " in text
-    assert "lb status http://127.0.0.1:8081\n" in text
+    assert "lb status http://127.0.0.1:8081 " in text

@@ -20,6 +20,7 @@ ROW = {
     "served": 3,
     "throttled": 1,
     "faulted": 0,
+    "out": False,
 }
 STATUS = {"backends": [ROW, {**ROW, "name": "BACKEND_2", "state": "available", "seconds_left": 0, "reason": ""}]}
 

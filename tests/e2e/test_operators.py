@@ -47,6 +47,7 @@ async def test_a_backend_is_taken_out_and_put_back_everywhere(three: list[Simula
         assert await act(balancer, do="put-back", backend="BACKEND_1") == 200
         assert set(await asyncio.gather(*[ask(sdk) for _ in range(10)])) == {200}
         assert len(three[0].received) == before + 10
+        await balancer.line(lambda line: line["event"] == "Destination `BACKEND_1` put back by ada")
         told = [line["event"] for line in balancer.events("Destination")]
     assert told == [
         "Destination `BACKEND_1` taken out by ada",
