@@ -13,11 +13,12 @@ from zlib import crc32
 WAYS = 8
 NOBODY = bytes(8)
 """The tag of a tenant that is not known."""
-_RECORD = Struct("<16s8s8sI")
+_SIZE = 16 + 8 + 8 + 4
+"""Bytes of an entry: key, owner, tenant, checksum."""
 _SUM = Struct("<I")
-_BUCKET = WAYS * _RECORD.size
-_EMPTY = bytes(_RECORD.size)
-_FRESH = 2
+_BUCKET = WAYS * _SIZE
+_EMPTY = bytes(_SIZE)
+_FRESH = 2 * _SIZE
 """An entry that stands further back is moved to the front when it is asked for; moving each time would cost more."""
 
 
@@ -61,23 +62,22 @@ class Pins:
         at = _place(bucket, key)
         if at < 0:
             return None
-        if at >= _FRESH * _RECORD.size:
-            self._to_front(start, bucket, at, bucket[at : at + _RECORD.size])
-        _, owner, tenant, _ = _RECORD.unpack_from(bucket, at)
-        return Pin(owner, tenant)
+        if at >= _FRESH:
+            self._to_front(start, bucket, at, bucket[at : at + _SIZE])
+        return Pin(bucket[at + 16 : at + 24], bucket[at + 24 : at + 32])
 
     def learn(self, name: bytes, owner: bytes, tenant: bytes) -> None:
         """It was seen there. Whose it is never changes once it is known: who made it came first."""
         key, start, bucket = self._bucket(name)
         at = _place(bucket, key)
         if at >= 0:
-            _, before, whose, _ = _RECORD.unpack_from(bucket, at)
+            before, whose = bucket[at + 16 : at + 24], bucket[at + 24 : at + 32]
             tenant = whose if whose != NOBODY else tenant
             if (before, whose) == (owner, tenant):
                 return
         else:
             at = _free(bucket)
-            self.held += bucket[at : at + _RECORD.size] == _EMPTY
+            self.held += bucket[at : at + _SIZE] == _EMPTY
         body = key + owner + tenant
         self._to_front(start, bucket, at, body + _SUM.pack(crc32(body)))
 
@@ -88,24 +88,22 @@ class Pins:
 
     def _to_front(self, start: int, bucket: bytes, at: int, record: bytes) -> None:
         """Write this record first, in the place of the one that stood at `at`."""
-        self._memory[start : start + at + _RECORD.size] = record + bucket[:at]
+        self._memory[start : start + at + _SIZE] = record + bucket[:at]
 
 
 def _free(bucket: bytes) -> int:
     """Where a new record goes: the first empty place (they are all at the end), else the last."""
-    for at in range(0, _BUCKET, _RECORD.size):
-        if bucket[at : at + _RECORD.size] == _EMPTY:
+    for at in range(0, _BUCKET, _SIZE):
+        if bucket[at : at + _SIZE] == _EMPTY:
             return at
-    return _BUCKET - _RECORD.size
+    return _BUCKET - _SIZE
 
 
 def _place(bucket: bytes, key: bytes) -> int:
     """Where a whole record of this key begins, or -1."""
     at = bucket.find(key)
     while at >= 0:
-        if at % _RECORD.size == 0:
-            record = bucket[at : at + _RECORD.size]
-            if crc32(record[: -_SUM.size]) == _SUM.unpack_from(record, _RECORD.size - _SUM.size)[0]:
-                return at
+        if at % _SIZE == 0 and crc32(bucket[at : at + 32]) == _SUM.unpack_from(bucket, at + 32)[0]:
+            return at
         at = bucket.find(key, at + 1)
     return -1

@@ -42,6 +42,10 @@ class Scene(NamedTuple):
     """What lies there is a file's content, and nobody's to read."""
 
 
+CHAT = Scene("chat", listing=True)
+"""The making of a chat completion, or the list of those that are stored."""
+
+
 class Unread(ValueError):
     """The body may name objects that cannot be seen; the text says why."""
 
@@ -110,6 +114,7 @@ _GATES = {
     "responses": (b'_id"', b'_ids"', b'"id"', b'"conversation"', b'"encrypted_content"', b'"container"'),
 }
 """Without one of these there is nothing to search for."""
+_ANYTHING = (b'"',)
 
 
 def scene(target: bytes) -> Scene | None:
@@ -154,10 +159,18 @@ def _cursors(query: bytes) -> tuple[bytes, ...]:
     return _ids(unquote_to_bytes(value) for key, _, value in pairs if unquote_to_bytes(key) in (b"after", b"before"))
 
 
+def mentions(found: Scene, body: bytes) -> bool:
+    """May the body name anything? Said quickly, for the many that do not."""
+    for gate in _GATES.get(found.collection, _ANYTHING):  # noqa: SIM110 - half the time of `any`, for every chat
+        if gate in body:
+            return True
+    return False
+
+
 def searched(found: Scene, body: bytes) -> list[Reference]:
     """The references of path, query and body, found by a search. Raises `Unread` for more than `MOST`."""
     references = [Reference(Kind.PATH, name) for name in found.ids]
-    if not body or not any(map(body.__contains__, _GATES.get(found.collection, (b'"',)))):
+    if not mentions(found, body):
         return references
     anywhere = b'"item_reference"' in body
     chat = found.collection == "chat"

@@ -8,7 +8,19 @@ import re
 
 from lb.balancing.affinity import Affinity, Apart, Binding, Foreign
 from lb.balancing.creations import Creation
-from lb.balancing.references import COMBINED, Kind, Reference, Scene, Unread, exact, hides, scene, searched
+from lb.balancing.references import (
+    CHAT,
+    COMBINED,
+    Kind,
+    Reference,
+    Scene,
+    Unread,
+    exact,
+    hides,
+    mentions,
+    scene,
+    searched,
+)
 from lb.balancing.routing import Operation, Route
 from lb.balancing.sticky import Home, key_of
 from lb.events import Emit, Healed, Scattered, Trespassed
@@ -52,22 +64,27 @@ class Bindings:
         if found is None or self.affinity is None:
             return None
         tenant = tenant_of(request)
+        if found == CHAT and not mentions(found, body) and (tenant is None or not hides(body)):
+            return None  # nearly always, and nearly all requests are chats
         try:
             outcome = _look_up(self.affinity, found, _text(request, found, body), tenant)
         except Unread as problem:
             if tenant is not None:
                 return Refusal(400, "BadRequest", f"It cannot be told which objects this request names: {problem}.")
             outcome = self.affinity.bind(searched(found, b""), None)
-        if isinstance(outcome, Foreign):
-            self._emit(Trespassed(request.id, tenant or "", route.deployment))
-            return _not_there(outcome.reference)
-        if isinstance(outcome, Apart):
-            self._emit(Scattered(request.id, route.deployment, tuple(owner for _, owner in outcome.places)))
-            return _scattered(outcome)
+        if isinstance(outcome, Foreign | Apart):
+            return self._refuse(request, route, outcome)
         request.binding = outcome
         if self.together and found.collection in COMBINED and (outcome is None or outcome.owner is None):
             request.key = Home.of(tenant)
         return None
+
+    def _refuse(self, request: Request, route: Route, outcome: Foreign | Apart) -> Refusal:
+        if isinstance(outcome, Foreign):
+            self._emit(Trespassed(request.id, tenant_of(request) or "", route.deployment))
+            return _not_there(outcome.reference)
+        self._emit(Scattered(request.id, route.deployment, tuple(owner for _, owner in outcome.places)))
+        return _scattered(outcome)
 
     def settle(self, request: Request, answering: Answering, reply: Reply) -> None:
         """An answer was found: what the request names lives where it came from."""
