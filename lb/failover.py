@@ -19,6 +19,7 @@ from lb.exchange import BackendFailed, Blame, Reply, Request, Transport
 from lb.refusal import Refusal
 from lb.spine.asking import Patience, ask, told_headroom
 from lb.spine.conclusion import Tried, all_throttled, cannot_send_again, nobody_left
+from lb.spine.kept import Kept
 from lb.spine.permits import Permits, Wish
 
 SOON = 1.0
@@ -60,9 +61,7 @@ class Answering:
         "_failover",
         "_held",
         "_last",
-        "_last_by",
         "_missed",
-        "_missed_by",
         "_paid",
         "_request",
         "_route",
@@ -80,10 +79,10 @@ class Answering:
         self._route = route
         self._held: list[Attempt] = []
         self._failed: list[Attempt] = []
-        self._last: Reply | None = None
-        self._last_by: Backend | None = None
-        self._missed: Reply | None = None
-        self._missed_by: Backend | None = None
+        self._last = Kept()
+        """The last fault's reply: the answer where there is no better one."""
+        self._missed = Kept()
+        """The first miss, which is that of who was the likeliest to have what is named."""
         self._paid = False
         self.reply: Reply | None = None
         self.answered_by: Backend | None = None
@@ -127,7 +126,8 @@ class Answering:
             names.add(attempt.backend.name)
             verdict = await self._try(attempt, names)
             if isinstance(verdict, Relay):
-                self._forget_kept()
+                self._last.forget()
+                self._missed.forget()
                 assert self.reply is not None  # noqa: S101 - only a reply can be judged worth relaying
                 return self.reply
             self._put_aside(attempt, verdict)
@@ -193,18 +193,15 @@ class Answering:
         return verdict
 
     def _put_aside(self, attempt: Attempt, verdict: Verdict) -> None:
-        """Not worth relaying: keep a fault's reply, which may turn out to be the best there is, and drop any other."""
+        """Not worth relaying: keep the last fault's reply and the first miss, which may turn out to be the best that
+        there is, and drop any other."""
         self.tried.append(Tried(attempt.backend.name, verdict))
         self._failover.pool.release(attempt)
-        if isinstance(verdict, Missed) and self._missed is None:
-            self._missed, self.reply = self.reply, None
-            self._missed_by, self.answered_by = attempt.backend, None
-        elif not isinstance(verdict, Faulted):
-            self._drop()
-        elif self.reply is not None:
-            self._forget_last()
-            self._last, self.reply = self.reply, None
-            self._last_by, self.answered_by = attempt.backend, None
+        kept = self._last if isinstance(verdict, Faulted) else self._missed
+        if self.reply is not None and (kept is self._last or (isinstance(verdict, Missed) and not kept)):
+            kept.put(self.reply, attempt.backend)
+            self.reply = self.answered_by = None
+        self._drop()
         if isinstance(verdict, Faulted) and not verdict.whole:
             self._failed.append(attempt)
 
@@ -246,9 +243,8 @@ class Answering:
         """The request may not go to another backend: what this one said is the answer."""
         if isinstance(verdict, Throttled):
             return self._cannot_send_again()
-        if self._last is not None and isinstance(verdict, Faulted):
-            return self._relay_last()
-        return self._relay_missed() if isinstance(verdict, Missed) else self._nobody_left()
+        kept = self._missed if isinstance(verdict, Missed) else self._last
+        return self._relay(kept) if kept and isinstance(verdict, Missed | Faulted) else self._nobody_left()
 
     def _cannot_send_again(self) -> Refusal:
         """Throttled with a body that is gone: the client may send it again as soon as anybody would take it."""
@@ -272,9 +268,9 @@ class Answering:
         if seconds is not None:
             failover.emit(Exhausted(self._request.id, deployment, seconds))
             return all_throttled(seconds)
-        if self._missed is not None and not self._may_be_elsewhere():
-            return self._relay_missed()
-        return self._relay_last() if self._last is not None else self._nobody_left()
+        if self._missed and not self._may_be_elsewhere():
+            return self._relay(self._missed)
+        return self._relay(self._last) if self._last else self._nobody_left()
 
     def _may_be_elsewhere(self) -> bool:
         """Does a backend that could not be asked, or failed, perhaps have what the others have not?"""
@@ -285,17 +281,8 @@ class Answering:
     def _nobody_left(self) -> Refusal:
         return nobody_left(self.tried, self._failover.pool.taken_out(self._route.deployment))
 
-    def _relay_last(self) -> Reply:
-        assert self._last is not None  # noqa: S101 - both callers have looked
-        self.reply, self._last = self._last, None
-        self.answered_by = self._last_by
-        return self.reply
-
-    def _relay_missed(self) -> Reply:
-        """Nobody has it: what the first one said, who was the likeliest to have it."""
-        assert self._missed is not None  # noqa: S101 - both callers have looked
-        self.reply, self._missed = self._missed, None
-        self.answered_by = self._missed_by
+    def _relay(self, kept: Kept) -> Reply:
+        self.reply, self.answered_by = kept.take()
         return self.reply
 
     def _drop(self) -> None:
@@ -303,20 +290,10 @@ class Answering:
             self.reply.close()
             self.reply = self.answered_by = None
 
-    def _forget_kept(self) -> None:
-        self._forget_last()
-        if self._missed is not None:
-            self._missed.close()
-            self._missed = None
-
-    def _forget_last(self) -> None:
-        if self._last is not None:
-            self._last.close()
-            self._last = None
-
     def _close(self) -> None:
         self._drop()
-        self._forget_kept()
+        self._last.forget()
+        self._missed.forget()
         for attempt in self._held:
             awaited = _is_awaited(attempt)
             self._failover.pool.release(attempt)

@@ -1,17 +1,17 @@
 """Which objects does a request name? In its path, its query, and its JSON body.
 
-Objects live on one resource: where such a request goes is not a matter of load. Path first: what makes and names no
-objects costs one look into a cache. Bodies are searched for keys, not parsed; a search can mistake a text that a user
-put into `metadata` for a reference, so nothing is refused before `exact` has read the document.
+Objects live on one resource: where such a request goes is not a matter of load. Bodies are searched for keys, not
+parsed; a search can mistake a text that a user put into `metadata` for a reference, so nothing is refused before
+`exact` has read the document.
 """
 
 import json
 import re
 from collections.abc import Iterator, Sequence
 from enum import Enum
-from functools import lru_cache
 from typing import Any, NamedTuple
-from urllib.parse import unquote_to_bytes
+
+from lb.balancing.scenes import ID, Scene
 
 
 class Kind(Enum):
@@ -31,55 +31,9 @@ class Reference(NamedTuple):
     name: bytes
 
 
-class Scene(NamedTuple):
-    """What a path tells of the objects of a request."""
-
-    collection: str
-    ids: tuple[bytes, ...] = ()
-    listing: bool = False
-    """It is a whole collection, which on one resource is a part of the truth."""
-    content: bool = False
-    """What lies there is a file's content, and nobody's to read."""
-
-
-CHAT = Scene("chat", listing=True)
-"""The making of a chat completion, or the list of those that are stored."""
-
-
 class Unread(ValueError):
     """The body may name objects that cannot be seen; the text says why."""
 
-
-COLLECTIONS = frozenset(
-    {
-        "responses", "conversations", "files", "uploads", "assistants", "threads", "vector_stores", "batches",
-        "fine_tuning", "evals", "containers", "videos", "video", "skills",
-    }
-)  # fmt: skip
-"""First path segments behind the base of what makes, holds or names objects."""
-
-LISTED = frozenset({"files", "assistants", "vector_stores", "batches", "evals", "containers", "videos", "skills"})
-"""Collections that can be listed as a whole, besides `fine_tuning/jobs` and stored `chat/completions`."""
-
-COMBINED = frozenset(
-    {"files", "uploads", "vector_stores", "assistants", "threads", "conversations", "containers", "evals", "skills"}
-)
-"""Collections whose objects are used together with objects that were made by other requests."""
-
-_WORDS = frozenset(
-    {
-        "jobs", "alpha", "graders", "checkpoints", "permissions", "runs", "steps", "messages", "items", "input_items",
-        "compact", "input_tokens", "content", "cancel", "complete", "parts", "files", "file_batches", "search",
-        "submit_tool_outputs", "events", "pause", "resume", "output_items", "remix", "generations", "completions",
-        "run", "validate", "versions", "thumbnail",
-    }
-)  # fmt: skip
-"""Path segments that are no ids."""
-
-_ID = rb"[A-Za-z0-9][A-Za-z0-9_.-]{3,199}"
-_ID_ONLY = re.compile(_ID)
-_REMEMBERED = 512
-"""Bytes: a longer target is read anew each time, so that what is remembered stays small."""
 
 SEALED_MAX = 512
 """How much of a sealed text stands for it: its beginning has a random part."""
@@ -95,7 +49,7 @@ _KEYS = (
 )
 _NAMING = re.compile(
     rb'"(?:(encrypted_content)"\s*+:\s*+"([^"\\]{%d,%d})|(%b)"\s*+:\s*+(?:"(%b)"|(\[)))'
-    % (_SEALED_MIN, SEALED_MAX, _KEYS, _ID)
+    % (_SEALED_MIN, SEALED_MAX, _KEYS, ID.pattern)
 )
 _ELEMENT = re.compile(rb'\s*+(?:"((?:[^"\\]|\\.)*+)"|[^\s"\[\]{},]*+)\s*+([,\]])', re.DOTALL)
 """Of a list: a text or a plain value, and what follows."""
@@ -106,7 +60,7 @@ _ESCAPED = re.compile(rb"\\u00(?:2[dD]|3[0-9]|4[1-9a-fA-F]|5[0-9aA]|5[fF]|6[1-9a
 """A letter, digit, `-` or `_` that is written as an escape, as nobody does who has nothing to hide."""
 
 _KEY_NAMES = frozenset(_KEYS.decode().split("|"))
-_OPAQUE = frozenset({"metadata", "attributes", "parameters", "schema", "json_schema", "variables", "arguments"})
+_OPAQUE = frozenset({"metadata", "attributes", "parameters", "schema", "json_schema", "arguments"})
 """What stands below is the user's own."""
 
 _GATES = {
@@ -115,48 +69,6 @@ _GATES = {
 }
 """Without one of these there is nothing to search for."""
 _ANYTHING = (b'"',)
-
-
-def scene(target: bytes) -> Scene | None:
-    """What the path tells; None where no object can be meant."""
-    return _scene(target) if len(target) <= _REMEMBERED else _scene.__wrapped__(target)
-
-
-@lru_cache(maxsize=1024)
-def _scene(target: bytes) -> Scene | None:
-    path, _, query = target.partition(b"?")
-    names = [unquote_to_bytes(part) if b"%" in part else part for part in path.split(b"/") if part]
-    rest = names[_base(names) :]
-    words = [name.decode("latin-1").lower() for name in rest]
-    if words[:2] == ["chat", "completions"]:
-        ids = _ids(rest[2:3])
-        return Scene("chat", ids + _cursors(query), listing=len(rest) == 2)
-    if not words or words[0] not in COLLECTIONS:
-        return None
-    ids = _ids(name for name, word in zip(rest[1:], words[1:], strict=True) if word not in _WORDS)
-    listing = words == ["fine_tuning", "jobs"] or (len(words) == 1 and words[0] in LISTED)
-    return Scene(words[0], ids + _cursors(query), listing, words[-1] == "content")
-
-
-def _base(names: list[bytes]) -> int:
-    """How many segments come before the collection: `openai`, `v1`, `openai/deployments/{name}`."""
-    words = [name.lower() for name in names[:2]]
-    at = int(words[:1] == [b"openai"])
-    if words[at : at + 1] == [b"deployments"]:
-        return at + 2
-    return at + int(words[at : at + 1] in ([b"v1"], [b"models"]))
-
-
-def _ids(names: Any) -> tuple[bytes, ...]:
-    return tuple(name for name in names if _ID_ONLY.fullmatch(name))
-
-
-def _cursors(query: bytes) -> tuple[bytes, ...]:
-    """`after` and `before` are ids, too."""
-    if b"=" not in query:
-        return ()
-    pairs = [pair.partition(b"=") for pair in query.split(b"&")]
-    return _ids(unquote_to_bytes(value) for key, _, value in pairs if unquote_to_bytes(key) in (b"after", b"before"))
 
 
 def mentions(found: Scene, body: bytes) -> bool:
@@ -199,7 +111,7 @@ def _listed(body: bytes, at: int) -> Sequence[bytes] | None:
         if element is None:
             return None
         text, end = element.groups()
-        names.append(text if text is not None and _ID_ONLY.fullmatch(text) else b"")
+        names.append(text if text is not None and ID.fullmatch(text) else b"")
         if end == b"]":
             break
         at = element.end()
@@ -261,6 +173,6 @@ def _named(key: str, value: Any, chat: bool, anywhere: bool) -> Iterator[Referen
         return
     for one in value if isinstance(value, list) and not isinstance(value, _Pairs) else (value,):
         name = one.encode("utf-8", "replace") if isinstance(one, str) else b""
-        kind = _kind(key.encode(), name, anywhere) if _ID_ONLY.fullmatch(name) else None
+        kind = _kind(key.encode(), name, anywhere) if ID.fullmatch(name) else None
         if kind is not None:
             yield Reference(kind, name)

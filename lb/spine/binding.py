@@ -8,20 +8,9 @@ import re
 
 from lb.balancing.affinity import Affinity, Apart, Binding, Foreign
 from lb.balancing.creations import Creation
-from lb.balancing.references import (
-    CHAT,
-    COMBINED,
-    Kind,
-    Reference,
-    Scene,
-    Unread,
-    exact,
-    hides,
-    mentions,
-    scene,
-    searched,
-)
+from lb.balancing.references import Kind, Reference, Unread, exact, hides, mentions, searched
 from lb.balancing.routing import Operation, Route
+from lb.balancing.scenes import CHAT, COMBINED, Scene, scene
 from lb.balancing.sticky import Home, key_of
 from lb.events import Emit, Healed, Scattered, Trespassed
 from lb.exchange import Reply, Request

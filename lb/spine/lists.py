@@ -9,8 +9,8 @@ from lb.balancing.affinity import Affinity, only
 from lb.balancing.backend import Backend
 from lb.balancing.creations import Creation
 from lb.balancing.listing import Endless, Item, Merge, NoCursor, NotAList, Wanted, page_target, wanted
-from lb.balancing.references import scene
 from lb.balancing.routing import Route
+from lb.balancing.scenes import scene
 from lb.exchange import BackendFailed, Headers, Reply, Request
 from lb.failover import Failover
 from lb.refusal import Refusal

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lb.balancing.references import MOST, Kind, Reference, Scene, Unread, exact, hides, scene, searched
+from lb.balancing.references import MOST, Kind, Reference, Unread, exact, hides, searched
+from lb.balancing.scenes import Scene, scene
 
 ID = "resp_0123456789abcdef"
 SEALED = "gAAAAABo" + "x" * 2000
@@ -72,6 +73,7 @@ def names(body: Any, place: Scene = RESPONSES) -> set[tuple[Kind, bytes]]:
         ({"input": [{"type": "item_reference", "id": "msg_1234567"}]}, Kind.OBJECT, "msg_1234567"),
         ({"input": [{"content": [{"type": "input_file", "file_id": "file-12345"}]}]}, Kind.OBJECT, "file-12345"),
         ({"tools": [{"vector_store_ids": ["vs_12345"]}]}, Kind.OBJECT, "vs_12345"),
+        ({"prompt": {"variables": {"x": {"file_id": "file-12345"}}}}, Kind.OBJECT, "file-12345"),
         ({"tools": [{"container": "cntr_12345"}]}, Kind.OBJECT, "cntr_12345"),
         ({"tools": [{"container": {"type": "auto", "file_ids": ["file-12345"]}}]}, Kind.OBJECT, "file-12345"),
     ],
