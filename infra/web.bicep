@@ -27,6 +27,12 @@ param keySecretUris string = ''
 @description('CLIENT_KEYS_SECRET_URI: key vault secret identifier whose value is LB_CLIENT_KEYS. Empty: Entra callers only.')
 param clientKeysSecretUri string = ''
 
+@description('CONFIG_SECRET_URI: key vault secret identifier whose value is LB_CONFIG_INLINE: tenants, and whatever else the file says. Empty: none.')
+param configSecretUri string = ''
+
+@description('REDIS_URL: rediss://name.region.redis.azure.net:10000, reached with the app\'s identity; replicas share budgets and cooldowns by it. Empty: none.')
+param redisUrl string = ''
+
 @description('Who deploys: always on the list of allowed callers, so that the list is never empty.')
 param principalId string = ''
 
@@ -50,6 +56,9 @@ var keyEnv = [for i in keyPlaces: { name: 'BACKEND_${i + 1}_APIKEY', secretRef: 
 var keySecrets = [for i in keyPlaces: { name: 'backend-${i + 1}-apikey', keyVaultUrl: keyUris[i], identity: identity.id }]
 var clientKeyEnv = empty(clientKeysSecretUri) ? [] : [{ name: 'LB_CLIENT_KEYS', secretRef: 'client-keys' }]
 var clientKeySecrets = empty(clientKeysSecretUri) ? [] : [{ name: 'client-keys', keyVaultUrl: clientKeysSecretUri, identity: identity.id }]
+var configEnv = empty(configSecretUri) ? [] : [{ name: 'LB_CONFIG_INLINE', secretRef: 'config' }]
+var configSecrets = empty(configSecretUri) ? [] : [{ name: 'config', keyVaultUrl: configSecretUri, identity: identity.id }]
+var redisEnv = empty(redisUrl) ? [] : [{ name: 'LB_REDIS_URL', value: redisUrl }, { name: 'LB_REDIS_ENTRA', value: 'true' }]
 
 // Never empty: an app without a list of callers would lend its identity to anyone.
 var deployer = empty(principalId) ? az.deployer().objectId : principalId
@@ -96,7 +105,7 @@ resource app 'Microsoft.App/containerApps@2026-01-01' = {
           identity: identity.id
         }
       ]
-      secrets: concat(keySecrets, clientKeySecrets)
+      secrets: concat(keySecrets, clientKeySecrets, configSecrets)
     }
     template: {
       terminationGracePeriodSeconds: settings.terminationGracePeriodSeconds
@@ -119,7 +128,9 @@ resource app 'Microsoft.App/containerApps@2026-01-01' = {
             urlEnv,
             priorityEnv,
             keyEnv,
-            clientKeyEnv
+            clientKeyEnv,
+            configEnv,
+            redisEnv
           )
           probes: [
             {

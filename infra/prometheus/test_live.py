@@ -178,7 +178,12 @@ def test_promtool_finds_nothing_to_say_of_the_text(prometheus: str) -> None:
     assert b"lb_requests_total" in text
 
 
-OWN = [("check", "rules", "alerts.yaml"), ("test", "rules", "alerts_test.yaml"), ("check", "config", "prometheus.yaml")]
+OWN = [
+    ("check", "rules", "alerts.yaml"),
+    ("test", "rules", "alerts_test.yaml"),
+    ("check", "config", "prometheus.yaml"),
+    ("check", "config", "--syntax-only", "../compose/prometheus.yaml"),
+]
 
 
 @pytest.mark.parametrize("command", OWN)

@@ -117,6 +117,18 @@ variable "client_keys_secret_uri" {
   default     = ""
 }
 
+variable "config_secret_uri" {
+  description = "Key vault secret identifier whose value is LB_CONFIG_INLINE: tenants, and whatever else the file says. Empty: none."
+  type        = string
+  default     = ""
+}
+
+variable "redis_url" {
+  description = "rediss://name.region.redis.azure.net:10000, reached with the app's identity; replicas share budgets and cooldowns by it. Empty: none."
+  type        = string
+  default     = ""
+}
+
 variable "entra_allowed" {
   description = "LB_ENTRA_ALLOWED: object or application ids that may call, each `id` or `name:id`."
   type        = list(string)

@@ -8,9 +8,12 @@ locals {
   priority_env = [for i, priority in var.openai_priorities : { name = "BACKEND_${i + 1}_PRIORITY", value = tostring(priority) }]
   key_env      = [for i, uri in var.openai_key_secret_uris : { name = "BACKEND_${i + 1}_APIKEY", secretRef = "backend-${i + 1}-apikey" } if uri != ""]
   client_env   = var.client_keys_secret_uri == "" ? [] : [{ name = "LB_CLIENT_KEYS", secretRef = "client-keys" }]
+  config_env   = var.config_secret_uri == "" ? [] : [{ name = "LB_CONFIG_INLINE", secretRef = "config" }]
+  redis_env    = var.redis_url == "" ? [] : [{ name = "LB_REDIS_URL", value = var.redis_url }, { name = "LB_REDIS_ENTRA", value = "true" }]
 
   key_secrets    = [for i, uri in var.openai_key_secret_uris : { name = "backend-${i + 1}-apikey", keyVaultUrl = uri, identity = azapi_resource.identity.id } if uri != ""]
   client_secrets = var.client_keys_secret_uri == "" ? [] : [{ name = "client-keys", keyVaultUrl = var.client_keys_secret_uri, identity = azapi_resource.identity.id }]
+  config_secrets = var.config_secret_uri == "" ? [] : [{ name = "config", keyVaultUrl = var.config_secret_uri, identity = azapi_resource.identity.id }]
 }
 
 resource "azapi_resource" "web" {
@@ -45,7 +48,7 @@ resource "azapi_resource" "web" {
             identity = azapi_resource.identity.id
           },
         ]
-        secrets = concat(local.key_secrets, local.client_secrets)
+        secrets = concat(local.key_secrets, local.client_secrets, local.config_secrets)
       }
       template = {
         terminationGracePeriodSeconds = local.settings.terminationGracePeriodSeconds
@@ -69,6 +72,8 @@ resource "azapi_resource" "web" {
               local.priority_env,
               local.key_env,
               local.client_env,
+              local.config_env,
+              local.redis_env,
             )
             probes = [
               {

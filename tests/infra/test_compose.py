@@ -12,6 +12,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = yaml.safe_load((ROOT / "infra" / "settings.yaml").read_text())
 SERVICES = yaml.safe_load((ROOT / "infra" / "compose" / "compose.yaml").read_text())["services"]
 ENV = SERVICES["lb"]["environment"]
+WATCHING = {name: service for name, service in SERVICES.items() if service.get("profiles") == ["metrics"]}
+INFRA = ROOT / "infra"
 SIMULATORS = {name: service for name, service in SERVICES.items() if service.get("command", [""])[0] == "sim"}
 
 
@@ -51,3 +53,33 @@ def test_containers_run_as_they_do_elsewhere() -> None:
         assert SERVICES[name]["read_only"] is True
         assert SERVICES[name]["cap_drop"] == ["ALL"]
     assert SERVICES["lb"]["stop_grace_period"] == f"{SETTINGS['terminationGracePeriodSeconds']}s"
+
+
+def test_prometheus_and_grafana_come_only_when_asked_for_and_change_nothing() -> None:
+    assert set(WATCHING) == {"prometheus", "grafana"}
+    for service in WATCHING.values():
+        assert service["cap_drop"] == ["ALL"]
+        for volume in service["volumes"]:
+            source, _, mode = volume.split(":")
+            assert (INFRA / "compose" / source).exists()
+            assert mode == "ro"
+
+
+def test_prometheus_reads_the_balancer_and_the_rules() -> None:
+    (job,) = yaml.safe_load((INFRA / "compose" / "prometheus.yaml").read_text())["scrape_configs"]
+    usual = yaml.safe_load((INFRA / "prometheus" / "prometheus.yaml").read_text())
+    assert job.pop("static_configs") == [{"targets": [f"lb:{SETTINGS['ports']['admin']}"]}]
+    (known,) = usual["scrape_configs"]
+    assert job.items() <= known.items()
+    assert "/etc/prometheus/alerts.yaml" in str(WATCHING["prometheus"]["volumes"])
+    assert usual["rule_files"] == ["alerts.yaml"]
+
+
+def test_grafana_finds_prometheus_and_the_dashboard() -> None:
+    provisioning = INFRA / "grafana" / "provisioning"
+    (source,) = yaml.safe_load((provisioning / "datasources" / "prometheus.yaml").read_text())["datasources"]
+    assert (source["type"], source["url"]) == ("prometheus", "http://prometheus:9090")
+    (provider,) = yaml.safe_load((provisioning / "dashboards" / "openai-lb.yaml").read_text())["providers"]
+    mounted = [volume.split(":")[1] for volume in WATCHING["grafana"]["volumes"]]
+    assert f"{provider['options']['path']}/dashboard.json" in mounted
+    assert WATCHING["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"] in mounted

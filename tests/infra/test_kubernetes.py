@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "infra" / "kubernetes"
 SETTINGS = yaml.safe_load((ROOT / "infra" / "settings.yaml").read_text())
 BASE = {path.stem: yaml.safe_load(path.read_text()) for path in (FOLDER / "base").glob("*.yaml")}
+MONITORING = {path.stem: yaml.safe_load(path.read_text()) for path in (FOLDER / "monitoring").glob("*.yaml")}
 AKS = yaml.safe_load((FOLDER / "aks" / "kustomization.yaml").read_text())
 POD: Any = BASE["deployment"]["spec"]["template"]["spec"]
 CONTAINER: Any = POD["containers"][0]
@@ -98,3 +99,21 @@ def test_the_operators_port_is_not_in_the_service() -> None:
     assert [port["targetPort"] for port in BASE["service"]["spec"]["ports"]] == ["traffic"]
     rules = BASE["networkpolicy"]["spec"]["ingress"]
     assert [rule for rule in rules if {"port": "admin"} in rule["ports"] and "from" not in rule] == []
+
+
+def test_prometheus_finds_the_operators_port_of_every_pod() -> None:
+    assert set(MONITORING["kustomization"]["resources"]) == {f"{name}.yaml" for name in MONITORING} - {
+        "kustomization.yaml"
+    }
+    service, monitor = MONITORING["service"], MONITORING["servicemonitor"]["spec"]
+    (port,) = service["spec"]["ports"]
+    assert (port["port"], port["targetPort"]) == (SETTINGS["ports"]["admin"], "admin")
+    assert service["spec"]["selector"].items() <= BASE["kustomization"]["labels"][0]["pairs"].items()
+    assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert monitor["endpoints"][0]["port"] == port["name"]
+    assert service["metadata"]["labels"][monitor["jobLabel"]] == "openai-lb"
+
+
+def test_the_rules_in_the_cluster_are_those_that_are_checked() -> None:
+    checked = yaml.safe_load((ROOT / "infra" / "prometheus" / "alerts.yaml").read_text())
+    assert MONITORING["prometheusrule"]["spec"] == checked
