@@ -9,11 +9,14 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Literal
 
+from lb.audit.answers import answer_of, answer_of_stream
+from lb.audit.prompts import turns_of
 from lb.config import Config
-from lb.config.telemetry import TelemetrySection
+from lb.config.telemetry import TelemetrySection, parts_of
 from lb.events import Observer, Trace
 from lb.exchange import Request
 from lb.spine.watching import Watch
+from lb.telemetry.otel.content import Reading, watch_content
 from lb.telemetry.otel.conventions import SCOPE
 from lb.telemetry.otel.details import watch_details
 from lb.telemetry.otel.encoding import Envelope
@@ -42,7 +45,7 @@ class Exports:
         self.trace: Callable[[Request], Trace | None] | None = None
         self.observers: list[Observer] = []
         self.watches: list[Watch] = []
-        self._running = self._open_traces(config.telemetry)
+        self._running = self._open_traces(config)
         self._measuring = self._open_metrics(config) if config.telemetry.otlp_metrics else None
         self._reporting: Reporting | None = None
 
@@ -72,8 +75,9 @@ class Exports:
             closing.append(self._reporting.close(seconds))
         await asyncio.gather(*closing)
 
-    def _open_traces(self, telemetry: TelemetrySection) -> list[Exporting]:
-        carriers = _carriers(telemetry)
+    def _open_traces(self, config: Config) -> list[Exporting]:
+        telemetry = config.telemetry
+        carriers = _carriers(telemetry, config.platform.azure_client_id)
         if not carriers:
             return []
         pace = Pace(telemetry.queue_size, telemetry.batch_size, telemetry.schedule_delay / 1000)
@@ -84,6 +88,11 @@ class Exports:
         self.trace = tracing.begin
         self.observers.append(tracing)
         self.watches.append(watch_details(self._clock))
+        wanted = telemetry.capture_content
+        if wanted != "no_content":
+            on_span, as_event = wanted != "event_only", wanted != "span_only"
+            reading = Reading(turns_of, answer_of, answer_of_stream)
+            self.watches.append(watch_content(reading, on_span=on_span, as_event=as_event))
         return running
 
     def _open_metrics(self, config: Config) -> Measuring:
@@ -123,13 +132,27 @@ def resource(telemetry: TelemetrySection) -> dict[str, str]:
     }
 
 
-def _carriers(telemetry: TelemetrySection) -> Sequence[Carrier]:
+def _carriers(telemetry: TelemetrySection, client_id: str | None) -> Sequence[Carrier]:
     found: list[Carrier] = []
     if telemetry.otlp_traces:
         from lb.telemetry.otel.otlp import OtlpTraces, sender
 
         envelope = Envelope(resource(telemetry).items(), SCOPE, version("openai-lb"))
         found.append(OtlpTraces(sender(receiver(telemetry, "traces"), "traces"), envelope))
+    if telemetry.azure_traces and telemetry.connection_string is not None:
+        from lb.telemetry.otel.azure import AzureTraces
+
+        said = parts_of(telemetry.authentication or "")
+        found.append(
+            AzureTraces(
+                telemetry.connection_string.get_secret_value(),
+                resource(telemetry),
+                version("openai-lb"),
+                timeout=telemetry.timeout,
+                identity=bool(said),
+                client_id=said.get("clientid") or client_id,
+            )
+        )
     return found
 
 

@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 from fakes import FakeClient, FakeReply, Story, failure, late, ok, request, status, stream, throttled
 
+from lb.audit.answers import answer_of, answer_of_stream
+from lb.audit.prompts import turns_of
 from lb.events import Event
 from lb.exchange import Blame, ClientGone, Request
 from lb.spine.watching import watch_cost
+from lb.telemetry.otel.content import Reading, watch_content
 from lb.telemetry.otel.details import watch_details
 from lb.telemetry.otel.sampling import Sampler
 from lb.telemetry.otel.spans import CLIENT, SERVER, Span
@@ -278,3 +281,57 @@ async def test_secrets_of_an_address_are_not_told() -> None:
     story = Recorded({"a": [json_reply()]})
     await story.ask(request(b"/openai/deployments/chat/chat/completions?api-version=1&sig=s3cret"))
     assert "s3cret" not in str([group.pairs for span in story.spans for group in span.fixed] + [story.spans])
+
+
+SAID = b'{"messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"Hello?"}]}'
+
+
+async def told_content(reply: object, body: bytes = SAID, *, on_span: bool = True, as_event: bool = True) -> Span:
+    story = Recorded({"a": [reply]})
+    reading = Reading(turns_of, answer_of, answer_of_stream)
+    story.gateway.watches = [
+        watch_details(story.clock),
+        watch_content(reading, on_span=on_span, as_event=as_event),
+    ]
+    await story.ask(request(body=body))
+    return story.spans[1]
+
+
+async def test_content_is_told_where_it_is_wanted() -> None:
+    answer = json_reply({"choices": [{"message": {"role": "assistant", "content": "Hi."}, "finish_reason": "stop"}]})
+    span = await told_content(answer)
+    told = dict(span.pairs)
+    assert json.loads(told["gen_ai.input.messages"]) == [
+        {"role": "system", "parts": [{"type": "text", "content": "Be brief."}]},
+        {"role": "user", "parts": [{"type": "text", "content": "Hello?"}]},
+    ]
+    assert json.loads(told["gen_ai.output.messages"]) == [
+        {"role": "assistant", "parts": [{"type": "text", "content": "Hi."}], "finish_reason": "stop"}
+    ]
+    assert dict(span.event) == {name: told[name] for name in ("gen_ai.input.messages", "gen_ai.output.messages")}
+
+
+async def test_content_of_a_stream_is_put_together() -> None:
+    span = await told_content(stream(events(CHUNK, CHUNK), events(LAST, "[DONE]")), as_event=False)
+    (message,) = json.loads(str(dict(span.pairs)["gen_ai.output.messages"]))
+    assert message["parts"] == [{"type": "text", "content": "aa"}]
+    assert span.event == ()
+
+
+async def test_content_as_an_event_is_not_on_the_span() -> None:
+    span = await told_content(json_reply(), on_span=False)
+    assert "gen_ai.input.messages" not in dict(span.pairs)
+    assert dict(span.event).keys() == {"gen_ai.input.messages", "gen_ai.output.messages"}
+
+
+@pytest.mark.parametrize("body", [b"", b"not json", b"[" * 9000, b'{"messages": 7}', b'"' + b"x" * 300_000 + b'"'])
+@pytest.mark.parametrize("reply", [b"not json", b"[" * 9000, b"x" * 300_000])
+async def test_content_that_cannot_be_read_does_no_harm(body: bytes, reply: bytes) -> None:
+    span = await told_content(FakeReply(200, [("content-type", "application/json")], [reply]), body)
+    assert "gen_ai.output.messages" not in dict(span.pairs)
+
+
+async def test_without_being_asked_for_no_content_is_told() -> None:
+    story = Recorded({"a": [json_reply({"choices": [{"message": {"content": "s3cret answer"}}]})]})
+    await story.ask(request(body=b'{"messages":[{"role":"user","content":"s3cret prompt"}]}'))
+    assert "s3cret" not in str(story.told_of()) + str(story.spans)

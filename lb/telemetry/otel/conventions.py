@@ -39,7 +39,6 @@ CACHED_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
 REASONING_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
 INPUT_MESSAGES: Final = "gen_ai.input.messages"
 OUTPUT_MESSAGES: Final = "gen_ai.output.messages"
-INSTRUCTIONS: Final = "gen_ai.system_instructions"
 DETAILS_EVENT: Final = "gen_ai.client.inference.operation.details"
 
 # The balancer's own.
