@@ -63,10 +63,13 @@ $(STAMP_INFRA): requirements/infra.txt
 image-check: setup ## build the image and run it as the platform does (installs buildah and podman where it may)
 	infra/image/check.sh
 
-.PHONY: soak exam-state exam-sockets test-node
+.PHONY: soak exam-state exam-sockets exam-bodies test-node
 
 soak: setup ## 60,000 requests through every kind of fault: no error, no leak (about four minutes)
 	$(BIN)/python tests/e2e/soak.py
+
+exam-bodies: setup ## uploads and downloads of hundreds of megabytes: memory stays flat, every byte arrives (ARGS=--help)
+	$(BIN)/python tests/e2e/exam_bodies.py $(ARGS)
 
 exam-state: setup ## responses, files, assistants and the like, 200 times each through three backends and through restarts
 	$(BIN)/python tests/e2e/exam_state.py $(ARGS)

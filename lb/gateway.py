@@ -15,7 +15,7 @@ from lb.spine.admission import Admission
 from lb.spine.binding import Bindings
 from lb.spine.conclusion import not_served
 from lb.spine.lists import Lists
-from lb.spine.scanned import read_along
+from lb.spine.scanned import looked_through, read_along
 from lb.spine.unasked import AskForUsage, hide_usage
 from lb.spine.watching import Watch, together
 
@@ -158,7 +158,7 @@ class Gateway:
                     request.content_type,
                     request.content_encoding,
                     body if isinstance(body, bytes) else body.prefix,
-                    whole=isinstance(body, bytes) or body.whole,
+                    whole=isinstance(body, bytes) or looked_through(body),
                     seen=None if isinstance(body, bytes) else body.seen,
                 )
         except Unroutable as problem:

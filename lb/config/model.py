@@ -151,7 +151,7 @@ class LimitsSection(Section):
     first_event_seconds: Annotated[float, BeforeValidator(values.number(0, DAY))] = 0.0
     max_cooldown_seconds: Annotated[float, BeforeValidator(values.number(0.1, DAY))] = 120.0
     replay_max_bytes: Annotated[int, BeforeValidator(values.size(0, 4 * GIB))] = 32 * 2**20
-    replay_memory_bytes: Annotated[int, BeforeValidator(values.size(64 * 2**10, 4 * GIB))] = 4 * 2**20
+    replay_memory_bytes: Annotated[int, BeforeValidator(values.size(64 * 2**10, 4 * GIB))] = 2**20
     replay_disk_bytes: Annotated[int, BeforeValidator(values.size(0, 1024 * GIB))] = GIB
     replay_directory: Annotated[str, BeforeValidator(writable_directory)] | None = None
     replay_total_bytes: Annotated[int, BeforeValidator(values.size(0, 1024 * GIB))] = 512 * 2**20

@@ -57,6 +57,11 @@ class Scanned:
         return JsonScan()
 
 
+def looked_through(stream: BodyStream) -> bool:
+    """Is it kept whole, and was it searched while it came in?"""
+    return stream.whole and stream.seen is not None
+
+
 def read_along(
     body: bytes | BodyStream,
     place: Place,
@@ -67,7 +72,7 @@ def read_along(
 ) -> bytes | BodyStream:
     """The body as it may be sent. One that is kept whole has been looked at, and where every deployment may be
     called, by every tenant (else it is `restricted`), a second `model` leads nowhere that the first could not."""
-    if isinstance(body, bytes) or body.whole or place not in (Place.JSON, Place.FORM):
+    if isinstance(body, bytes) or looked_through(body) or place not in (Place.JSON, Place.FORM):
         return body
     if restricted or any(map(needs_name, backends)):
         return Scanned(body, place, content_type)

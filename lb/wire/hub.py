@@ -81,7 +81,7 @@ class Limits:
     """Bytes of one body that are kept for replay."""
     kept_max: int = 512 * 1024 * 1024
     """Bytes of all bodies together, in memory."""
-    memory_max: int = 4 * 1024 * 1024
+    memory_max: int = 1024 * 1024
     """Bytes of one body that stay in memory where there is a disk for the rest."""
     disk_max: int = 0
     """Bytes of all bodies together, on disk; 0 keeps all in memory."""

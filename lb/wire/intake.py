@@ -20,7 +20,18 @@ class Overdrawn(Exception):
 class Intake:
     """One body on its way in. `feed` it until `complete`; once it is `ready` the request can start."""
 
-    __slots__ = ("_cap", "_chunks", "_head", "_held", "_left", "_resume", "_room", "complete", "stream", "taken")
+    __slots__ = (
+        "_cap",
+        "_chunks",
+        "_head",
+        "_held",
+        "_left",
+        "_resume",
+        "_room",
+        "complete",
+        "stream",
+        "taken",
+    )
 
     def __init__(self, head: Head, room: Room, resume: Callable[[], None]) -> None:
         """`resume` is called when more may be fed, and when the body has become ready by itself."""
@@ -30,7 +41,7 @@ class Intake:
         self._room = room
         self._cap = room.in_memory_of(head.fields.get(b"content-type", b""))
         self._resume = resume
-        self._held = bytearray()
+        self._held = bytearray()  # no list: a client may send it byte by byte
         self.taken = 0
         """Bytes of the memory for bodies that this one holds."""
         self.stream: KeptBody | None = None
@@ -82,31 +93,32 @@ class Intake:
             self.stream.break_off()
 
     def _take(self, piece: bytes) -> None:
-        size, room = len(piece), self._room
-        if self.stream is None and len(self._held) + size <= self._cap and room.memory.take(size):
+        size, memory = len(piece), self._room.memory
+        if self.stream is None and len(self._held) + size <= self._cap and memory.take(size):
             self._held += piece
-        elif not room.memory.overdraw(size):
+        elif not memory.overdraw(size):
             raise Overdrawn
         elif self.stream is None:
-            self.stream = self._overflow(bytes(self._held) + piece)
-            self._held = bytearray()
+            self.stream = self._overflow(piece)
         else:
             self.stream.put(piece)
         self.taken += size
 
-    def _overflow(self, beginning: bytes) -> KeptBody:
+    def _overflow(self, piece: bytes) -> KeptBody:
         """More came than memory takes."""
         head, room, seen = self._head, self._room, None
+        at = len(piece) if room.disk is None else self._cap - len(self._held)
+        self._held += piece[:at]
+        prefix = bytes(self._held)
+        self._held = bytearray()
         if room.disk is not None and looked_into(head.method, head.safe_target):
             fields = head.fields
-            seen = model_scan(fields.get(b"content-type", b""), fields.get(b"content-encoding", b""), beginning)
-        at = len(beginning) if room.disk is None else self._cap
-        prefix = beginning[:at]
-        if seen is not None:
-            seen.feed(prefix)
+            seen = model_scan(fields.get(b"content-type", b""), fields.get(b"content-encoding", b""), prefix)
+            if seen is not None:
+                seen.feed(prefix)
         body = KeptBody(head.length, prefix, room.each - len(prefix), room.disk, seen, self._drained, self._resume)
-        if beginning[at:]:
-            body.put(beginning[at:])
+        if piece[at:]:
+            body.put(piece[at:])
         return body
 
     def _drained(self, size: int) -> None:

@@ -130,7 +130,8 @@ class KeptBody:
         assert spool is not None  # noqa: S101 - it is not ready
         while self._room and self.waiting and (self.complete or self._due()) and not self._let_go:
             size = min(len(self.waiting), self._room, PIECE)
-            piece = bytes(self.waiting[:size])
+            with memoryview(self.waiting) as waiting:
+                piece = bytes(waiting[:size])
             del self.waiting[:size]
             try:
                 await spool.write(piece)

@@ -85,7 +85,7 @@ ONE_VARIABLE = [
     ("LB_REPLAY_MAX_BYTES", "32M", "a size from 0 to 4GiB, in bytes or with KB, MB, GB, KiB, MiB, GiB"),
     ("LB_REPLAY_MAX_BYTES", "2GiB", "LB_REPLAY_DISK_BYTES: found 1GiB; allowed is 0, or at least LB_REPLAY_MAX_BYTES"),
     ("LB_REPLAY_DISK_BYTES", "8MiB", "found 8MiB; allowed is 0, or at least LB_REPLAY_MAX_BYTES, which is 32MiB"),
-    ("LB_REPLAY_TOTAL_BYTES", "1MiB", "found 1MiB; allowed is at least LB_REPLAY_MEMORY_BYTES, which is 4MiB"),
+    ("LB_REPLAY_TOTAL_BYTES", "512KiB", "found 512KiB; allowed is at least LB_REPLAY_MEMORY_BYTES, which is 1MiB"),
     ("LB_REPLAY_DIRECTORY", "/no/such/place", "found '/no/such/place'; allowed is a directory that exists"),
     ("LB_REPLAY_DIRECTORY", "/dev/null", "found '/dev/null'; allowed is a directory that exists"),
     ("LB_SSE_KEEPALIVE_SECONDS", "-1", "a number from 0 to 3600"),

@@ -43,7 +43,7 @@ def test_the_defaults_are_the_contracts() -> None:
         "first_event_seconds": 0,
         "max_cooldown_seconds": 120,
         "replay_max_bytes": 32 * 2**20,
-        "replay_memory_bytes": 4 * 2**20,
+        "replay_memory_bytes": 2**20,
         "replay_disk_bytes": 2**30,
         "replay_directory": None,
         "replay_total_bytes": 512 * 2**20,

@@ -9,6 +9,7 @@ from fakes import FakeClient, FakeReply, FakeStream, Story, backends, failure, o
 from virtual import in_virtual_time
 
 from lb.balancing.backend import Backend
+from lb.balancing.model_scan import ModelScan
 from lb.balancing.routing import Place, Unroutable
 from lb.events import Judged, Outcome
 from lb.exchange import Blame, BodyStream, Reply, Request
@@ -139,3 +140,21 @@ async def test_a_large_beginning_is_read_in_slices_and_passes_byte_for_byte() ->
     assert max(map(len, pieces)) == SLICE
     assert turns >= len(prefix) // SLICE
     assert (scanned.length, scanned.prefix, scanned.started) == (len(prefix) + 5, prefix, True)
+
+
+@in_virtual_time
+async def test_a_body_that_is_kept_whole_but_was_not_searched_is_read_along() -> None:
+    body = large(b'","model":"secret"}')
+    body.whole = True
+    client = await Story({"a": [ok()]}, these=CHAT[:1]).ask(request(V1, body=body))
+    assert (client.status, b"twice" in client.body) == (400, True)
+
+
+@in_virtual_time
+async def test_a_body_that_was_searched_goes_where_its_end_says() -> None:
+    body = large(b'","model":"chat"}', prefix=b'{"input":"')
+    body.whole, body.seen = True, ModelScan(None)
+    body.seen.feed(b'{"input":"","model":"chat"}')
+    story = Story({"a": [ok()]}, these=CHAT[:1])
+    assert (await story.ask(request(V1, body=body))).status == 200
+    assert story.transport.sent[0].body == b'{"input":"","model":"gpt-54-mini"}'
