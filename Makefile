@@ -92,3 +92,8 @@ test-page: setup ## the operators' page in headless Chromium, while endpoints fa
 
 screenshots: setup ## docs/images, made of the page during a demo
 	tests/browser/run.sh tests/browser/screenshots.py docs/images
+
+.PHONY: exam-audit
+
+exam-audit: setup ## the audit's blobs in Azurite, Microsoft's emulator (needs Node.js >= 20 and npm)
+	cd tests/azurite && npm install --no-package-lock --no-audit --no-fund && ../../$(BIN)/python exam.py

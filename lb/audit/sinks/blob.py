@@ -77,11 +77,11 @@ class AppendBlobs:
 
 
 def append_blobs(
-    url: str, connection: str | None, client_id: str | None, name: str, wall: Callable[[], float]
+    url: str, connection: str | None, client_id: str | None, name: str, wall: Callable[[], float], *, retries: int = 1
 ) -> AppendBlobs:
     """`url` is the container's. Without a connection string the process's own identity is shown."""
     credential = _credential(connection, client_id)
-    limits: dict[str, Any] = {"connection_timeout": SECONDS, "read_timeout": SECONDS, "retry_total": 1}
+    limits: dict[str, Any] = {"connection_timeout": SECONDS, "read_timeout": SECONDS, "retry_total": retries}
     container = ContainerClient.from_container_url(url, credential=credential, **limits)
     return AppendBlobs(container, credential, name, wall)
 

@@ -46,10 +46,10 @@ class EventHub:
             await self._credential.close()
 
 
-def event_hub(address: str, connection: str | None, client_id: str | None) -> EventHub:
+def event_hub(address: str, connection: str | None, client_id: str | None, *, retries: int = 1) -> EventHub:
     """`address` is `namespace.servicebus.windows.net/hub`."""
     namespace, _, hub = address.partition("/")
-    limits: dict[str, Any] = {"retry_total": 1, "auth_timeout": SECONDS, "socket_timeout": SECONDS}
+    limits: dict[str, Any] = {"retry_total": retries, "auth_timeout": SECONDS, "socket_timeout": SECONDS}
     if connection is not None:
         return EventHub(EventHubProducerClient.from_connection_string(connection, eventhub_name=hub, **limits))
     from azure.identity.aio import DefaultAzureCredential
