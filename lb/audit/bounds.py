@@ -24,6 +24,9 @@ def line_of(record: dict[str, Any], field_bytes: int, record_bytes: int) -> byte
 
     Raises TypeError or ValueError for what JSON does not know.
     """
+    line = _dumped(record) + b"\n"
+    if len(line) <= min(field_bytes, record_bytes):
+        return line  # as nearly all are: then no text in it can be too long
     answer, prompt = record.get("response"), record.get("prompt")
     bare = {name: value for name, value in record.items() if name not in ("response", "prompt")}
     room = record_bytes - len(_dumped(bare)) - 64
@@ -101,8 +104,10 @@ _LEAST = 128
 
 def _dumped(value: object) -> bytes:
     try:
-        rendered = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+        raw = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
     except TypeError:  # lone surrogates and numbers beyond 64 bits
-        rendered = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        rendered = rendered.encode("utf-8", "replace").decode()
+        raw = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    if raw.isascii() and b"\x7f" not in raw:
+        return raw
+    rendered = raw.decode()
     return _RISKY.sub(lambda found: f"\\u{ord(found[0]):04x}", rendered).encode()

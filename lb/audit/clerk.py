@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from lb.audit.frames import LINE, ONE, REPORT, THREE, tagged
+from lb.audit.frames import LINE, ONE, REPORT, Frames, tagged
 from lb.audit.records import Desk
 from lb.audit.redaction import Redaction, load_hook, refusing
 from lb.audit.sinks import Sink
@@ -25,12 +25,11 @@ from lb.audit.sinks import Sink
 BATCH_SECONDS = 1.0
 BATCH_BYTES = 256 * 1024
 BATCH_LINES = 1000
+READ_BYTES = 256 * 1024
 FIRST_PAUSE = 0.5
 MAX_PAUSE = 30.0
 REDACTION_SECONDS = 2.0
 """For one record. A pattern can need hours for a text that somebody made for it."""
-
-Frame = tuple[dict[str, Any], bytes, bytes]
 
 
 class Stdout:
@@ -65,6 +64,7 @@ class Clerk:
         self._desk = desk
         self._sink = sink
         self._orphaned = orphaned
+        self._frames = Frames()
         self._lines: list[bytes] = []
         self._size = 0
         self._done = 0
@@ -76,18 +76,21 @@ class Clerk:
     async def work(self) -> None:
         """Until the balancer closes the socket."""
         loop = asyncio.get_running_loop()
-        reading, due = loop.create_task(self._frame()), 0.0
+        reading, due = loop.create_task(self._reader.read(READ_BYTES)), 0.0
         while True:
             wait = max(0.0, due - loop.time()) if self._done else None
             await asyncio.wait({reading}, timeout=wait)
             if reading.done():
-                frame = reading.result()
-                if frame is None:
+                received = reading.result()
+                if not received:
                     break
                 due = due if self._done else loop.time() + BATCH_SECONDS
-                self._enter(*frame)
-                reading = loop.create_task(self._frame())
-            if self._done and (loop.time() >= due or self._size >= BATCH_BYTES or len(self._lines) >= BATCH_LINES):
+                for frame in self._frames.feed(received):
+                    self._enter(*frame)
+                    if self._size >= BATCH_BYTES or len(self._lines) >= BATCH_LINES:
+                        await self._write()
+                reading = loop.create_task(self._reader.read(READ_BYTES))
+            if self._done and loop.time() >= due:
                 await self._write()
         await self._write()
         await self._sink.close()
@@ -96,16 +99,8 @@ class Clerk:
         """Have the balancer say this in its log."""
         await self._report(written=0, dropped=0, remark=text)
 
-    async def _frame(self) -> Frame | None:
-        try:
-            lengths = THREE.unpack(await self._reader.readexactly(THREE.size))
-            facts, request, reply = [await self._reader.readexactly(length) for length in lengths]
-        except (asyncio.IncompleteReadError, ConnectionError):
-            return None
-        return orjson.loads(facts), request, reply
-
-    def _enter(self, facts: dict[str, Any], request: bytes, reply: bytes) -> None:
-        line = self._desk.line(facts, request, reply)
+    def _enter(self, facts: bytes, request: bytes, reply: bytes) -> None:
+        line = self._desk.line(orjson.loads(facts), request, reply)
         self._done += 1
         if line is None:
             self._unwanted += 1

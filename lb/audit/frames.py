@@ -37,3 +37,26 @@ class Messages:
             yield tag, bytes(self._buffer[start + TAGGED.size : end])
             start = end
         del self._buffer[:start]
+
+
+class Frames:
+    """Reads what captures are made of from what arrives: facts, request and reply."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, received: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
+        """The frames that are complete. To be read to its end before the next call."""
+        self._buffer += received
+        start, buffer = 0, self._buffer
+        while len(buffer) - start >= THREE.size:
+            facts, request, reply = THREE.unpack_from(buffer, start)
+            at = start + THREE.size
+            end = at + facts + request + reply
+            if end > len(buffer):
+                break
+            said = at + facts
+            told = said + request
+            yield bytes(buffer[at:said]), bytes(buffer[said:told]), bytes(buffer[told:end])
+            start = end
+        del buffer[:start]

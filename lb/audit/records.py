@@ -60,22 +60,25 @@ class Desk:
 
 def content(reading: dict[str, Any], request: bytes, reply: bytes) -> Record:
     """Prompt, answer and what the bodies say of themselves: `reading` tells how they are to be read."""
-    found: Record = {}
-    asked, plain = _read(request, reading["asked"])
-    if plain or reading["asked"]["kind"]:
-        found["prompt"] = _or_text(turns_of(reading["call"], asked), asked, plain, reading["asked"], "user")
-    found["tools"] = [name[:NAME] for name in tools_of(asked)[:TOOLS]]
-    found["user"] = (user_of(asked) or "")[:NAME]
-    found["stream"] = reading["told"]["kind"] == "text/event-stream"
-    model = asked.get("model") if isinstance(asked, dict) else None
-    if found["stream"]:
-        found["response"], told_model = answer_of_stream(_unpacked(reply, reading["told"]))
+    call, of_request, of_reply = reading["call"], reading["asked"], reading["told"]
+    asked, said = _read(request, of_request)
+    streamed = of_reply["kind"] == "text/event-stream"
+    if streamed:
+        response, model = answer_of_stream(_unpacked(reply, of_reply))
     else:
-        told, plain = _read(reply, reading["told"])
-        found["response"] = _or_text(answer_of(told), told, plain, reading["told"], "")
-        told_model = told.get("model") if isinstance(told, dict) else None
-    found["model"] = next((name[:NAME] for name in (told_model, model) if isinstance(name, str) and name), "")
-    return {name: value for name, value in found.items() if value not in (None, [], "")}
+        told, plain = _read(reply, of_reply)
+        response = _or_text(answer_of(told), told, plain, of_reply, "")
+        model = told.get("model") if isinstance(told, dict) else None
+    wanted = asked.get("model") if isinstance(asked, dict) else None
+    found = {
+        "user": (user_of(asked) or "")[:NAME],
+        "stream": streamed,
+        "model": next((name[:NAME] for name in (model, wanted) if isinstance(name, str) and name), ""),
+        "tools": [name[:NAME] for name in tools_of(asked)[:TOOLS]],
+        "response": response,
+        "prompt": _or_text(turns_of(call, asked), asked, said, of_request, "user"),
+    }
+    return {name: value for name, value in found.items() if value not in ("", [])}
 
 
 def _or_text(turns: list[Turn], read: object, plain: bytes, how: dict[str, Any], role: str) -> list[Turn]:
