@@ -41,6 +41,7 @@ from lb.telemetry.machine import process_rows
 from lb.telemetry.metrics import Metrics
 from lb.telemetry.rates import Rates
 from lb.telemetry.recent import Recent
+from lb.telemetry.seldom import Seldom
 from lb.telemetry.standings import standing_rows
 from lb.telemetry.tallies import Snapshot
 from lb.telemetry.tokenizer import Recounting, exact
@@ -146,6 +147,7 @@ class App:
         ahead = wall() - clock()
         quota = Quota((), lambda now: now + ahead, None if config.redis.url else book)
         self._admission = Admission(quota, clock, self.emit)
+        self._budgets = Seldom(lambda: quota.overview(clock()), clock)
         self._admit(config)
         # Replicas agree behind all that; with Redis each worker is one, too.
         self._link = self._to_replicas(config, quota) if config.redis.url else None
@@ -241,8 +243,9 @@ class App:
         if self._exports is not None:
             await self._exports.close(0.0)
 
-    def status(self) -> dict[str, Any]:
-        """The document behind `/status`."""
+    def status(self, *, budgets: bool = True) -> dict[str, Any]:
+        """The document behind `/status`. Without `budgets` that of a worker whom nobody has asked: there may be many of
+        them, and they are the same for all."""
         now = clock()
         return document(
             version=version("openai-lb"),
@@ -252,7 +255,7 @@ class App:
             connections=self.server.connections,
             requests=self.metrics.summary(),
             rows=self.pool.snapshot(now),
-            standings=self.standings(),
+            standings=self.standings() if budgets else {"waiting": len(self.failover.permits.room), "tenants": []},
             rates=self._rates.document(
                 [backend.name for backend in self.pool.backends], tokens=self.metrics.knows_tokens
             ),
@@ -275,14 +278,14 @@ class App:
         self.failover.permits.wake()
         return done
 
-    def readings(self) -> Snapshot:
-        """All that `/metrics` shows of this process."""
+    def readings(self, *, budgets: bool = True) -> Snapshot:
+        """All that `/metrics` shows of this process; for `budgets` see `status`."""
         now = clock()
         counters = self.transport.counters
         return {
             **self.metrics.snapshot(),
             **belief_rows(self.pool.snapshot(now), self.metrics.deployments),
-            **self._quota_rows(now),
+            **(self._quota_rows() if budgets else {}),
             "lb_waiting_requests": [[len(self.failover.permits.room)]],
             **process_rows(wall() - (now - self.started)),
             "lb_info": [[version("openai-lb"), 1]],
@@ -306,8 +309,8 @@ class App:
 
         Workers share budgets, so every one of them tells the same of those; waiting requests add up.
         """
-        now, waiting = clock(), self.failover.permits.room.counts()
-        overview = self._admission.quota.overview(now) if self.gateway.admission is not None else {}
+        waiting = self.failover.permits.room.counts()
+        overview = self._budgets() if self.gateway.admission is not None else {}
         return {
             "waiting": sum(waiting.values()),
             "tenants": [
@@ -334,10 +337,10 @@ class App:
         """The same as Prometheus reads it. Many rows take long to be written, and requests shall not wait for that."""
         return await asyncio.to_thread(self._exposition.render, [self.readings()])
 
-    def _quota_rows(self, now: float) -> Snapshot:
+    def _quota_rows(self) -> Snapshot:
         if self.gateway.admission is None:
             return {}
-        return standing_rows(self._admission.quota.overview(now), self.metrics.tenants)
+        return standing_rows(self._budgets(), self.metrics.tenants)
 
     def _open_room(self, config: Config) -> None:
         room = self.failover.permits.room

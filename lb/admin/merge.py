@@ -63,7 +63,8 @@ def _tenants(documents: Sequence[Document]) -> list[dict[str, Any]]:
     waiting: Counter[str] = Counter()
     for document in documents:
         waiting.update({tenant["name"]: tenant["waiting"] for tenant in document["tenants"]})
-    return [{**tenant, "waiting": waiting[tenant["name"]]} for tenant in documents[0]["tenants"]]
+    told = max((document["tenants"] for document in documents), key=len)  # one may be from before it was asked
+    return [{**tenant, "waiting": waiting[tenant["name"]]} for tenant in told]
 
 
 def _recent(documents: Sequence[Document]) -> list[Any]:

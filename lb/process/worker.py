@@ -78,7 +78,8 @@ class Worker:
         self._timer = asyncio.get_running_loop().call_later(SHOW_SECONDS, self._show_again)
 
     def _show(self) -> None:
-        self._answered = self._room.pages.question
-        content = orjson.dumps({"status": self._app.status(), "metrics": self._app.readings()})
+        asked, self._answered = self._room.pages.question != self._answered, self._room.pages.question
+        status, metrics = self._app.status(budgets=asked), self._app.readings(budgets=asked)
+        content = orjson.dumps({"status": status, "metrics": metrics})
         if not self._room.pages.write(self._number, os.getpid(), content):
             self._logs.say("warning", "This worker's counts are too large to be shown", bytes=len(content))

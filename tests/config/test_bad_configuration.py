@@ -113,6 +113,9 @@ ONE_VARIABLE = [
     ("NO_PROXY", "10.0.0.0/99", "host names, .suffixes, addresses, networks such as 10.0.0.0/8, or *"),
     ("AZURE_CLIENT_ID", "an id", "a name of 1 to 64"),
     # callers
+    ("LB_ADMIN_KEYS", "justakey", "LB_ADMIN_KEYS entry 1: found no name and key; allowed is name:key"),
+    ("LB_ADMIN_KEYS", "a:k,b:k", "LB_ADMIN_KEYS ('b'): found a key that 'a' has, too"),
+    ("LB_ADMIN_KEYS", "a:sha256:beef", "LB_ADMIN_KEYS ('a'): found a value that is not shown; allowed is sha256:"),
     ("LB_CLIENT_KEYS", "justakey", "LB_CLIENT_KEYS entry 1: found no name and key; allowed is name:key"),
     ("LB_CLIENT_KEYS", "a:k,b:", "LB_CLIENT_KEYS entry 2: found no name and key"),
     ("LB_CLIENT_KEYS", ",", "LB_CLIENT_KEYS: found no entry"),
@@ -267,6 +270,11 @@ def test_aliases_cannot_make_a_small_text_large() -> None:
     )
     (line,) = problems({**URL, "LB_CONFIG_INLINE": bomb})
     assert "found too much" in line
+
+
+def test_a_key_is_a_clients_or_an_operators_and_not_both() -> None:
+    (line,) = problems({**URL, "LB_CLIENT_KEYS": "app:k", "LB_ADMIN_KEYS": "ada:k"})
+    assert line == "LB_ADMIN_KEYS ('ada'): found a key that the client 'app' has, too; allowed is one of its own"
 
 
 def test_everything_that_is_wrong_is_said_at_once() -> None:

@@ -222,6 +222,23 @@ def test_the_option_names_the_file_and_wins_over_the_variables(tmp_path: Path) -
     assert (loaded.config.workers, loaded.file) == (4, str(file))
 
 
+def test_operators_keys_are_kept_as_hashes_and_replace_those_of_the_file() -> None:
+    text = "operators: [{name: bob, keys: [old]}]"
+    loaded = read({**ONE, "LB_CONFIG_INLINE": text, "LB_ADMIN_KEYS": "ada:s3cr3t,ada:n3w"})
+    assert loaded.config.operator_keys() == {sha256(b"s3cr3t").digest(): "ada", sha256(b"n3w").digest(): "ada"}
+    assert loaded.warnings == ("operators: the environment replaces the file's whole section",)
+    assert "s3cr3t" not in repr(loaded.config)
+    assert not loaded.config.checks_callers
+    assert load({**ONE, "LB_CONFIG_INLINE": text}).operator_keys() == {sha256(b"old").digest(): "bob"}
+
+
+@pytest.mark.parametrize(
+    ("host", "here"), [("127.0.0.1", True), ("::1", True), ("localhost", True), ("10.0.0.5", False)]
+)
+def test_an_operator_listener_on_loopback_is_known(host: str, here: bool) -> None:
+    assert load({**ONE, "LB_ADMIN_HOST": host}).admin_on_loopback is here
+
+
 def test_an_empty_file_says_nothing_and_that_is_fine() -> None:
     assert inline("# nothing yet\n", **ONE).workers == 1
 

@@ -42,3 +42,9 @@ def test_a_backend_of_the_environment_is_shown_by_its_variables() -> None:
     assert shown["backends[0].name"] == ("BACKEND_1", "environment BACKEND_1")
     assert shown["backends[0].api_key"] == ("****", "environment BACKEND_1_APIKEY")
     assert shown["clients[0].keys"] == ("1 x ****", "environment LB_CLIENT_KEYS")
+
+
+def test_operators_keys_are_masked() -> None:
+    shown = lines({"BACKEND_1_URL": "https://a", "LB_ADMIN_KEYS": "ada:s3cr3t"})
+    assert shown["operators[0].keys"] == ("1 x ****", "environment LB_ADMIN_KEYS")
+    assert "s3cr3t" not in str(shown)

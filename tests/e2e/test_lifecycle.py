@@ -235,3 +235,11 @@ async def test_who_is_open_to_strangers_is_warned_once(three: list[Simulator]) -
         assert warning["level"] == "warning"
     async with Balancer(**backends(*three), LB_HOST=EVERYWHERE, LB_CLIENT_KEYS="a:k") as balancer:
         assert balancer.events("Open to strangers") == []
+
+
+async def test_an_operator_listener_that_strangers_reach_without_a_key_is_warned_of(three: list[Simulator]) -> None:
+    async with Balancer(**backends(*three), LB_ADMIN_HOST=EVERYWHERE) as balancer:
+        (warning,) = balancer.events("The operator listener shows")
+        assert warning["level"] == "warning"
+    async with Balancer(**backends(*three), LB_ADMIN_HOST=EVERYWHERE, LB_ADMIN_KEYS="a:k") as balancer:
+        assert balancer.events("The operator listener shows") == []
