@@ -118,8 +118,8 @@ class Auditing(Observer):
         self.tells = {Finished: self.finished}
 
     def watch(self, request: Request, route: Route, reply: Reply) -> Capture | None:
-        """Captures what is to be recorded: what was sent, not what was only read or deleted."""
-        if route.operation is Operation.SAFE:
+        """Captures what is to be recorded: what was sent, not what was only read or deleted, nor a WebSocket's talk."""
+        if route.operation is Operation.SAFE or reply.status == 101:
             return None
         who = self.choice.of(request.asker.name or request.caller)
         if who is Who.NONE or (who is Who.SAMPLE and not self._sampling.has(request.id, self.choice.share)):

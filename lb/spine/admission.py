@@ -78,7 +78,7 @@ class Admission:
 
     def admit(self, request: Request, route: Route, tenant: Tenant) -> Refusal | None:
         """Let it in, with a ticket and as an asker; or say why not."""
-        refusal = self._forbidden(route, tenant)
+        refusal = _unseen(request, tenant) or self._forbidden(route, tenant)
         if refusal is not None:
             return refusal
         now = self._clock()
@@ -134,6 +134,18 @@ class Admission:
             return set()
         request.target = path + mark + b"&".join(kept) if kept else path
         return {unquote_to_bytes(pair.partition(b"=")[2]).strip() for pair in pairs if pair not in kept} - {b""}
+
+
+def _unseen(request: Request, tenant: Tenant) -> Refusal | None:
+    """A WebSocket whose messages name deployments is not for whom it matters which one: only its address is read."""
+    if request.handshake is None or not (tenant.deployments is not None or tenant.deployment_limits):
+        return None
+    if call_of(request.target) == "realtime":
+        return None
+    message = (
+        f"`{tenant.name}` has its own deployments or limits for them, and the messages of this WebSocket name any."
+    )
+    return Refusal(403, "403", message)
 
 
 def _one(values: set[bytes]) -> str | Refusal:

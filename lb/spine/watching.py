@@ -104,29 +104,29 @@ class Cost(UsageTap):
 class SessionCost:
     """Tells what a WebSocket's responses cost, each as soon as it is known."""
 
-    __slots__ = ("_call", "_reader", "_spend", "failure")
+    __slots__ = ("_call", "_failure", "_reader", "_spend")
 
     def __init__(self, request: Request) -> None:
         self._reader = SessionReader()
         self._spend = request.spend
         self._call = call_of(request.target)
-        self.failure: Exception | None = None
-        """What went wrong while reading: a bug."""
+        self._failure: Exception | None = None
 
     def data(self, chunk: bytes) -> None:
-        if self.failure is not None:
+        if self._failure is not None:
             return
         try:
             told = self._reader.feed(chunk)
         except Exception as failure:
-            self.failure = failure
+            self._failure = failure
             return
         if self._spend is not None:
             for usage in told:
                 self._spend(usage)
 
     def end(self, told: Finished) -> None:
-        told.usage = self._reader.usage() if self.failure is None else UNKNOWN
+        told.usage = self._reader.usage() if self._failure is None else UNKNOWN
+        told.unread = self._failure
         told.call = self._call
 
 

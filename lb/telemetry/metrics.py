@@ -101,8 +101,9 @@ class Metrics(Observer):
             row.end(outcome.value, status)
         row.attempts += event.attempts
         buckets = self._seconds
-        row.duration[bisect_left(buckets, event.seconds)] += 1
-        row.duration[-1] += event.seconds
+        if status != 101:  # how long a WebSocket is open says nothing of how quick anybody was
+            row.duration[bisect_left(buckets, event.seconds)] += 1
+            row.duration[-1] += event.seconds
         first = event.first_byte
         if first is not None:
             row.first_byte[bisect_left(buckets, first)] += 1

@@ -38,7 +38,7 @@ def heed_handshake(head: Head) -> None:
         return
     if fields.get(b"sec-websocket-version") != _VERSION:
         # RFC 6455 section 4.4: the refusal says what would be understood.
-        told = ((b"Sec-WebSocket-Version", _VERSION),)
+        told = ((b"Upgrade", b"websocket"), (b"Sec-WebSocket-Version", _VERSION))
         raise malformed("The Sec-WebSocket-Version field must be 13.", 426, "UpgradeRequired", told)
     if head.bodied:
         raise malformed("A WebSocket handshake has no body.")

@@ -10,7 +10,7 @@ from lb.audit import capture
 from lb.audit.capture import Auditing
 from lb.audit.choice import Choice, Sampling, Who
 from lb.balancing.asker import Asker
-from lb.exchange import Blame, ClientGone
+from lb.exchange import Blame, ClientGone, Handshake
 from lb.spine.watching import watch_cost
 
 WORD = b'data: {"choices":[{"delta":{"content":" word"}}]}\n\n'
@@ -160,3 +160,10 @@ def test_a_sample_has_its_share_and_an_id_always_has_the_same_answer() -> None:
     assert chosen == [sampling.has(f"r-{number}", 0.1) for number in range(10_000)]
     other = Sampling(seeded(2))
     assert chosen != [other.has(f"r-{number}", 0.1) for number in range(10_000)]
+
+
+async def test_what_is_said_on_a_websocket_is_not_recorded() -> None:
+    story = Audited(lambda: FakeReply(101, [("Upgrade", "websocket")], [b"\x81\x02hi"]))
+    await story.ask(request(b"/openai/v1/realtime?model=voice", "GET", b"", handshake=Handshake(b"x")))
+    assert story.finished.status == 101
+    assert not story.feed.sent

@@ -117,10 +117,18 @@ async def test_a_handshake_that_no_backend_takes_costs_nothing() -> None:
     assert (story.used("tokens_per_minute"), story.used("requests_per_minute")) == (0, 0)
 
 
-@pytest.mark.parametrize("target", [b"/openai/v1/realtime?model=other", b"/openai/v1/responses"])
-async def test_a_tenant_gets_no_socket_to_a_deployment_that_is_not_allowed(target: bytes) -> None:
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        (b"/openai/v1/realtime?model=other", 403),
+        (b"/openai/v1/realtime", 400),
+        (b"/openai/v1/responses", 403),
+        (b"/openai/v1/responses?model=voice", 403),
+    ],
+)
+async def test_a_tenant_gets_no_socket_to_a_deployment_that_is_not_allowed(target: bytes, status: int) -> None:
     story = Watched({"a": [lambda: session()]})
-    assert (await story.ask(opening(target, caller="ada"))).status in (400, 403)
+    assert (await story.ask(opening(target, caller="ada"))).status == status
     assert not story.transport.sent
 
 

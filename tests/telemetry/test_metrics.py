@@ -121,6 +121,12 @@ def test_times_go_to_their_buckets() -> None:
     assert row[-1] == [1, 0, 0, pytest.approx(0.002)]
 
 
+def test_how_long_a_websocket_is_open_is_no_duration() -> None:
+    seen = told(finished(), finished(status=101, seconds=1800), seconds=(0.6,))
+    assert seen["lb_duration_seconds"] == [["ada", "chat", [0, 1, 0.7]]]
+    assert [row[-2:] for row in seen["lb_requests_total"]] == [["200", 1], ["101", 1]]
+
+
 def test_refusals_count_as_absorbed_where_somebody_answered() -> None:
     answered = finished(throttled=2)
     refused = finished(throttled=3, first_byte=None, outcome=Outcome.EXHAUSTED, status=429)

@@ -221,6 +221,7 @@ async def test_another_version_is_refused_with_the_one_that_is_known(version: by
         await client.send(handshake().replace(b"Sec-WebSocket-Version: 13\r\n", version + b"\r\n" if version else b""))
         answer = await client.answer()
         assert (answer.status, answer.fields[b"sec-websocket-version"]) == (426, b"13")
+        assert answer.fields[b"upgrade"] == b"websocket"
 
 
 @pytest.mark.parametrize(
