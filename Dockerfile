@@ -1,13 +1,16 @@
 # Two stages: the first installs, the second only runs. No HEALTHCHECK: the platform asks /healthz and /readyz itself.
 ARG PYTHON_VERSION=3.13
+# What is installed: run.txt, or extras.txt to export telemetry, keep an audit, or share budgets through Redis.
+ARG REQUIREMENTS=run.txt
 
 FROM python:${PYTHON_VERSION}-slim AS build
+ARG REQUIREMENTS
 WORKDIR /src
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 # The environment gets no pip of its own: the stage's pip installs into it, only wheels whose hashes are in the files.
 RUN python -m venv --without-pip /opt/lb
-COPY requirements/run.txt requirements/build.txt requirements/
-RUN python -m pip --python /opt/lb/bin/python install --require-hashes --only-binary :all: -r requirements/run.txt \
+COPY requirements/run.txt requirements/extras.txt requirements/build.txt requirements/
+RUN python -m pip --python /opt/lb/bin/python install --require-hashes --only-binary :all: -r "requirements/$REQUIREMENTS" \
  && python -m venv /opt/build \
  && /opt/build/bin/python -m pip install --require-hashes --only-binary :all: -r requirements/build.txt
 COPY pyproject.toml README.md LICENSE ./

@@ -19,6 +19,7 @@ import aiohttp
 import pytest
 import trustme
 from balancer import Balancer, backends, hasty
+from otlp_receiver import Received, over_http
 
 from lb.sim import Settings, Simulator
 
@@ -332,3 +333,19 @@ async def test_serving_goes_on_when_nobody_takes_the_log(kind: str) -> None:
         os.close(writing)
         if kind != "a closed pipe":
             os.close(reading)
+
+
+async def test_traces_that_nobody_takes() -> None:
+    port = closed_port()
+    variables = {
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"http://127.0.0.1:{port}/v1/traces",
+        "OTEL_BSP_SCHEDULE_DELAY": "50",
+    }
+    async with Simulator() as one, hasty(**backends(one, **variables)) as balancer:
+        assert (await ask(balancer))[0] == 200
+        line = await logged(balancer, "Spans cannot be exported")
+        assert_shown(line["event"], f'reason="{line["reason"]}"')
+        with over_http(Received(), port):
+            assert (await ask(balancer))[0] == 200
+            again = await balancer.line(lambda line: line["event"].startswith("Spans are exported again"), 15)
+        assert_shown(again["event"])

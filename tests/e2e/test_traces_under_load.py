@@ -30,7 +30,7 @@ async def counts(balancer: Balancer) -> tuple[int, int]:
 async def settled(balancer: Balancer, spans: int) -> tuple[int, int]:
     """The same, once it is known what became of so many."""
     async with asyncio.timeout(60):
-        while sum(found := await counts(balancer)) < spans:
+        while sum(found := await counts(balancer)) < spans:  # noqa: ASYNC110 - it is another process
             await asyncio.sleep(0.2)
     return found
 
