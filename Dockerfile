@@ -1,7 +1,8 @@
 # Two stages: the first installs, the second only runs. No HEALTHCHECK: the platform asks /healthz and /readyz itself.
 ARG PYTHON_VERSION=3.13
-# What is installed: run.txt, or extras.txt to export telemetry, keep an audit, or share budgets through Redis.
-ARG REQUIREMENTS=run.txt
+# What is installed: with extras.txt, all that a deployment's settings can switch on: telemetry, an audit, budgets shared
+# through Redis. run.txt is what always runs, for who wants the image smaller.
+ARG REQUIREMENTS=extras.txt
 
 FROM python:${PYTHON_VERSION}-slim AS build
 ARG REQUIREMENTS

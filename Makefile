@@ -40,7 +40,7 @@ soak-load: setup ## ten minutes at 80 % of one core with faults: memory, tasks a
 lock: ## pin the dependencies again, with hashes and without naming an index (needs `uv`)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml -o requirements/run.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml --group dev -o requirements/dev.txt
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml --extra telemetry --extra audit --extra redis -o requirements/extras.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -c requirements/dev.txt pyproject.toml --extra telemetry --extra audit --extra redis -o requirements/extras.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate requirements/build.in -o requirements/build.txt
 
 clean: ## remove what the other verbs made

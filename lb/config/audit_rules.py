@@ -7,6 +7,7 @@ from lb.config.draft import Draft
 from lb.config.model import Config
 from lb.config.problems import place
 from lb.config.settings import Path
+from lb.extras import to_install
 
 Conflict = tuple[tuple[Path, ...], str]
 TO: Path = ("audit", "to")
@@ -26,7 +27,7 @@ def conflicts(config: Config, draft: Draft) -> Iterator[Conflict]:
         yield (
             (TO,),
             f"{place(TO, draft)}: found {audit.to!r}, but its package is not installed; "
-            "allowed is to install openai-lb[audit], or another place",
+            f"allowed is another place, or to install it: {to_install('audit')}",
         )
     if audit.hook is not None and audit.to != "off" and not _is_there(audit.hook.partition(":")[0]):
         path = ("audit", "hook")

@@ -14,6 +14,7 @@ from lb.config.model import BackendSection, ClientSection, Config
 from lb.config.problems import place
 from lb.config.settings import Path
 from lb.config.values import size_text
+from lb.extras import to_install
 
 Conflict = tuple[tuple[Path, ...], str]
 """The places that take part, and the line."""
@@ -95,8 +96,11 @@ def _ports(config: Config, draft: Draft) -> Iterator[Conflict]:
 def _tokenizer(config: Config, draft: Draft) -> Iterator[Conflict]:
     path = ("metrics", "tokenizer")
     if config.metrics.tokenizer and find_spec("bpe_openai") is None:
-        install = "pip install 'openai-lb[tokenizer]'"
-        yield (path,), f"{place(path, draft)}: found true, and the tokenizer is missing; {install}, or allowed is false"
+        yield (
+            (path,),
+            f"{place(path, draft)}: found true, and the tokenizer is missing; allowed is false, or to install it: "
+            f"{to_install('tokenizer')}",
+        )
 
 
 def _overlap(one: str, other: str) -> bool:
@@ -131,7 +135,7 @@ def _redis(config: Config, draft: Draft) -> Iterator[Conflict]:
         yield (
             (url,),
             f"{place(url, draft)}: found an address, but the Python package redis is not installed; "
-            "allowed is to install openai-lb[redis], or to leave it out",
+            f"allowed is to leave it out, or to install it: {to_install('redis')}",
         )
     if config.redis.entra and not (config.redis.url or "").startswith("rediss:"):
         yield (

@@ -7,9 +7,9 @@ from lb.config.draft import Draft
 from lb.config.model import Config
 from lb.config.problems import place
 from lb.config.settings import BY_VARIABLE, Path
+from lb.extras import to_install
 
 Conflict = tuple[tuple[Path, ...], str]
-_INSTALL = "pip install 'openai-lb[telemetry]'"
 _PACKAGES = ("requests", "grpc", "opentelemetry.sdk", "opentelemetry.proto")
 _AZURE = "azure.monitor.opentelemetry.exporter"
 
@@ -49,7 +49,7 @@ def _missing(config: Config, draft: Draft) -> Iterator[Conflict]:
             yield (
                 (path,),
                 f"{place(path, draft)}: found a place to export to, and the packages for that are missing; "
-                f"{_INSTALL}, or allowed is OTEL_SDK_DISABLED=true",
+                f"allowed is OTEL_SDK_DISABLED=true, or to install them: {to_install('telemetry')}",
             )
 
 

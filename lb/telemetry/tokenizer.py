@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 
+from lb.extras import to_install
 from lb.metering.estimate import Count
 from lb.metering.usage import Usage
 
@@ -14,7 +15,7 @@ WAITING = 256
 """Estimates that may wait for their turn; what comes on top keeps the rough one."""
 VOCABULARY = "o200k_base"
 """Of the models from gpt-4o on."""
-MISSING = "the tokenizer is not installed: pip install 'openai-lb[tokenizer]'"
+MISSING = f"the tokenizer is not installed: {to_install('tokenizer')}"
 
 
 def exact() -> Count:

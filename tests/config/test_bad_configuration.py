@@ -94,7 +94,7 @@ ONE_VARIABLE = [
     ("LB_LOG_LEVEL", "verbose", "debug, info, warning or error"),
     ("LB_EXPLAIN", "maybe", "found 'maybe'; allowed is true or false"),
     ("LB_TOKENIZER", "o200k", "found 'o200k'; allowed is true or false"),
-    ("LB_TOKENIZER", "true", "LB_TOKENIZER: found true, and the tokenizer is missing; pip install"),
+    ("LB_TOKENIZER", "true", "LB_TOKENIZER: found true, and the tokenizer is missing; allowed is false"),
     ("LB_METRICS_TOKEN_BUCKETS", "1,2,2", "up to 50 numbers from 1 to 100000000, each larger than the one before"),
     ("LB_METRICS_TOKEN_BUCKETS", ",", "up to 50 numbers"),
     ("LB_METRICS_SECOND_BUCKETS", "0.1,1,+Inf", "up to 50 numbers from 0.0001 to 86400"),

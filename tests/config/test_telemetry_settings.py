@@ -118,7 +118,7 @@ def test_missing_packages_are_told_with_what_to_install(
         load({**BACKEND, **environ})
     (problem,) = wrong.value.problems
     assert problem.startswith(f"{named}: ")
-    assert "pip install 'openai-lb[telemetry]'" in problem
+    assert "pip install -e '.[telemetry]' (the image has it)" in problem
     assert load({**BACKEND, **environ, "OTEL_SDK_DISABLED": "true"}).telemetry.disabled
 
 
