@@ -17,6 +17,10 @@ PATIENCE_SECONDS = 5.0
 NOT_THERE = (aiohttp.ClientError, OSError, ValueError, TimeoutError)
 
 
+class KeyWanted(ValueError):
+    """It is a balancer, and wants to know who asks."""
+
+
 def show(url: str, *, once: bool = False, key: str | None = None, console: Console | None = None) -> int:
     """Draw the table until Ctrl-C, or one time when `once` is asked for or nobody watches a terminal. `key` is an
     operator's, where the balancer asks for one.
@@ -40,7 +44,7 @@ async def fetch(session: aiohttp.ClientSession, address: str) -> dict[str, Any]:
     """The `/status` document. Raises one of `NOT_THERE`."""
     async with session.get(address, timeout=aiohttp.ClientTimeout(total=PATIENCE_SECONDS)) as reply:
         if reply.status == 401:
-            raise ValueError("it asks for an operator's key (--key-file)")
+            raise KeyWanted("it asks for an operator's key (--key-file)")
         if reply.status != 200:
             raise ValueError(f"it answers HTTP {reply.status}")
         found = await reply.json(content_type=None)
@@ -113,6 +117,8 @@ def _drawn(status: dict[str, Any], address: str, width: int, note: str = "", *, 
 
 
 def _absent(address: str, problem: Exception) -> str:
+    if isinstance(problem, KeyWanted):
+        return f"lb: no status from {address}: {problem}"
     return (
         f"lb: no status from {address}: {_said(problem)}. Is this the operator listener "
         "(LB_ADMIN_HOST and LB_ADMIN_PORT, by default http://127.0.0.1:8081)?"

@@ -156,6 +156,7 @@ async def test_a_listener_that_asks_for_a_key_is_given_one(listener: Listener) -
     listener.key = "s3cret"
     code, text = await once(listener.address)
     assert (code, "it asks for an operator's key (--key-file)" in text) == (1, True)
+    assert "Is this the operator listener" not in text
     assert (await once(listener.address, key="s3cret"))[0] == 0
 
 

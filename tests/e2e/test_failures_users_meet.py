@@ -349,3 +349,16 @@ async def test_traces_that_nobody_takes() -> None:
             assert (await ask(balancer))[0] == 200
             again = await balancer.line(lambda line: line["event"].startswith("Spans are exported again"), 15)
         assert_shown(again["event"])
+
+
+async def test_every_backend_was_taken_out(three: list[Simulator]) -> None:
+    async with Balancer(**backends(three[0])) as balancer:
+        async with (
+            aiohttp.ClientSession(headers={"x-lb-action": "1"}) as session,
+            session.post(f"{balancer.admin}/page/actions", json={"do": "take-out", "backend": "BACKEND_1"}) as reply,
+        ):
+            assert reply.status == 200
+        status, body = await ask(balancer)
+        assert status == 503
+        line = await logged(balancer, "Destination")
+        assert_shown(line["event"], f"{status} {body}")
