@@ -5,7 +5,7 @@ not judged: what breaks the rules so that no boundary can be told any more only 
 """
 
 import re
-from typing import Final, NamedTuple
+from typing import Final
 
 from lb.metering.tail import KEY, Tail
 from lb.metering.usage import UNKNOWN, Usage
@@ -25,15 +25,9 @@ _BEGINNING: Final = 256
 NOTHING: Final = Usage()
 
 
-class Span(NamedTuple):
-    """A part of a frame's payload: its place in the bytes that were fed."""
-
-    first: int
-    """The frame's first byte: final or not, reserved bits, opcode."""
-    start: int
-    end: int
-    whole: bool
-    """The frame ends here."""
+Span = tuple[int, int, int, bool]
+"""A part of a frame's payload: the frame's first byte (final or not, reserved bits, opcode), where in the bytes that
+were fed the part begins and ends, and whether the frame ends there, too."""
 
 
 class FrameReader:
@@ -57,6 +51,24 @@ class FrameReader:
         """May another frame be put in here?"""
         return not (self._left or self._head or self.lost or self.closed)
 
+    def follow(self, data: bytes) -> None:
+        """As `feed`, for who does not want the payloads: a third of the cost for frames that are like most."""
+        at, size = self._left, len(data)
+        if self._head or (at and self._first & _CONTROL):
+            self.feed(data)
+            return
+        while at + 4 <= size:
+            first, length = data[at], data[at + 1]
+            if first & _CONTROL or length > 126:
+                break
+            at += 2 + length if length < 126 else 4 + (data[at + 2] << 8 | data[at + 3])
+            self._first = first
+        if at >= size:
+            self._left = at - size
+        else:
+            self._left = 0
+            self.feed(data[at:])
+
     def feed(self, data: bytes) -> list[Span]:
         """The payloads in `data`, in their order; a frame without a payload has an empty one."""
         spans: list[Span] = []
@@ -69,7 +81,7 @@ class FrameReader:
             end = min(at + self._left, size)
             self._left -= end - at
             whole = not self._left
-            spans.append(Span(self._first, at, end, whole))
+            spans.append((self._first, at, end, whole))
             if whole and self._first & _OPCODE == CLOSE:
                 self.closed = True
             at = end

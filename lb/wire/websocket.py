@@ -136,7 +136,7 @@ class Session(asyncio.Protocol):
         self._moved = True
         if not self._parting:
             self._write(chunk)
-        self._frames.feed(chunk)
+        self._frames.follow(chunk)
         tap = self._client.tap
         if tap is not None:
             tap.data(chunk)

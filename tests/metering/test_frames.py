@@ -96,12 +96,13 @@ a_frame = st.builds(
 def test_boundaries_are_found_at_any_split(frames: list[bytes], cuts: list[int]) -> None:
     stream = b"".join(frames)
     ends = {sum(map(len, frames[:n])) for n in range(len(frames) + 1)}
-    reader, at = FrameReader(), 0
+    reader, follower, at = FrameReader(), FrameReader(), 0
     for cut in sorted({min(cut, len(stream)) for cut in cuts} | {len(stream)}):
         spans = reader.feed(stream[at:cut])
+        follower.follow(stream[at:cut])
         assert all(start <= end <= cut - at for _, start, end, _ in spans)
         at = cut
-        assert reader.between == (at in ends)
+        assert reader.between == follower.between == (at in ends)
 
 
 @given(st.binary(max_size=400), st.integers(1, 40))
@@ -111,6 +112,11 @@ def test_whatever_comes_does_no_harm(data: bytes, step: int) -> None:
     for at in range(0, len(data), step):
         pieces.feed(data[at : at + step])
     assert whole.usage() == pieces.usage()
+    reader, follower = FrameReader(), FrameReader()
+    for at in range(0, len(data), step):
+        reader.feed(data[at : at + step])
+        follower.follow(data[at : at + step])
+        assert (reader.between, reader.closed, reader.lost) == (follower.between, follower.closed, follower.lost)
 
 
 HOSTILE = {

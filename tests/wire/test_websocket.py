@@ -6,6 +6,7 @@ import os
 import socket
 import ssl
 import struct
+from collections.abc import Awaitable, Callable
 
 import pytest
 import trustme
@@ -13,7 +14,7 @@ import trustme
 from lb.events import Outcome
 from lb.wire.websocket import GOODBYE, PING
 from tests.wire.front_door import GOOD, PATIENCE, until
-from tests.wire.sockets import ACCEPT, MASK, NONCE, Between, accept_of, between, close, frame, handshake
+from tests.wire.sockets import ACCEPT, MASK, NONCE, accept_of, between, close, frame, handshake
 
 BOTH_LOOPS = True
 
@@ -246,10 +247,6 @@ async def test_what_is_no_handshake_goes_on_as_a_plain_request(changed: tuple[by
 # Back-pressure.
 
 
-async def full(stage: Between, read: asyncio.StreamReader) -> None:
-    read._transport.pause_reading()  # type: ignore[attr-defined]
-
-
 async def test_a_backend_that_does_not_read_stops_the_client() -> None:
     async with between() as stage:
         client, backend = await stage.open()
@@ -282,6 +279,12 @@ async def test_a_client_that_does_not_read_stops_the_backend() -> None:
 
 
 # Ends.
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    sock = writer.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1008, 1011, 4000])
@@ -319,9 +322,7 @@ async def test_a_backend_that_leaves_without_a_close_frame_is_told_as_a_cut() ->
 async def test_a_reset_by_the_backend_is_a_reset_for_the_client() -> None:
     async with between() as stage:
         client, backend = await stage.open()
-        sock = backend.writer.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        backend.writer.transport.abort()
+        reset(backend.writer)
         with pytest.raises(ConnectionResetError):
             await client.rest()
         assert (await stage.finished()).outcome is Outcome.CUT
@@ -332,9 +333,7 @@ async def test_a_reset_behind_a_close_frame_is_no_fault() -> None:
         client, backend = await stage.open()
         await backend.send(close(1000))
         assert await client.exactly(4) == close(1000)
-        sock = backend.writer.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        backend.writer.transport.abort()
+        reset(backend.writer)
         assert await client.rest() == b""
         assert (await stage.finished()).outcome is Outcome.RELAYED
 
@@ -496,3 +495,40 @@ async def test_behind_tls_the_backend_hears_of_a_client_that_leaves(secure: tupl
         await client.send(close(1001, mask=MASK))
         client.close()
         assert await backend.rest() == close(1001, mask=MASK)
+
+
+# Who leaves while the other side does not read.
+
+
+async def flood(send: Callable[[bytes], Awaitable[None]], piece: bytes) -> None:
+    async with asyncio.timeout(PATIENCE):
+        for _ in range(200):
+            await send(piece)
+
+
+async def test_a_client_that_leaves_while_the_backend_does_not_read_is_noticed() -> None:
+    async with between() as stage:
+        client, _ = await stage.open()
+        sending = asyncio.ensure_future(client.send(bytes(48 * 1024 * 1024)))
+        await asyncio.sleep(0.3)
+        assert not sending.done()
+        sending.cancel()
+        reset(client.writer)
+        assert (await stage.finished()).outcome is Outcome.ABANDONED
+
+
+async def test_a_client_that_reads_no_more_is_cut_in_time() -> None:
+    async with between(stall_seconds=0.3) as stage:
+        client, backend = await stage.open()
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        with pytest.raises(ConnectionError):
+            await flood(backend.send, frame(bytes(1024 * 1024), 2))
+        assert (await stage.finished()).outcome is Outcome.ABANDONED
+
+
+async def test_a_backend_that_reads_no_more_is_cut_by_the_idle_limit() -> None:
+    async with between(idle=0.3) as stage:
+        client, _ = await stage.open()
+        with pytest.raises(ConnectionError):
+            await flood(client.send, frame(bytes(1024 * 1024), 2, mask=MASK))
+        assert (await stage.finished()).outcome is Outcome.CUT
