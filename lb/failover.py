@@ -274,12 +274,15 @@ class Answering:
 
     def _may_be_elsewhere(self) -> bool:
         """Does a backend that could not be asked, or failed, perhaps have what the others have not?"""
-        excluded = self._wish.asker.excluded
-        out = [name for name in self._failover.pool.taken_out(self._route.deployment) if name not in excluded]
-        return bool(out) or len(self.misses) < len(self.tried)
+        return bool(self._taken_out()) or len(self.misses) < len(self.tried)
 
     def _nobody_left(self) -> Refusal:
-        return nobody_left(self.tried, self._failover.pool.taken_out(self._route.deployment))
+        return nobody_left(self.tried, self._taken_out())
+
+    def _taken_out(self) -> list[str]:
+        """Backends that this request could be sent to, had no operator taken them out."""
+        excluded = self._wish.asker.excluded
+        return [name for name in self._failover.pool.taken_out(self._route.deployment) if name not in excluded]
 
     def _relay(self, kept: Kept) -> Reply:
         self.reply, self.answered_by = kept.take()

@@ -86,3 +86,15 @@ async def test_an_operators_key_is_taken_away_by_a_reload(three: list[Simulator]
                 pass  # the office hears of it a moment after the supervisor
         bob = {**KEY, "authorization": "Bearer k-of-bob"}
         assert await act(balancer, bob, do="take-out", backend="BACKEND_1") in (200, 409)
+
+
+async def test_what_lives_on_a_backend_that_is_out_is_there_again_once_it_is_back(three: list[Simulator]) -> None:
+    loopback = {"x-lb-action": "1"}
+    async with Balancer(**backends(*three[:2])) as balancer, aiohttp.ClientSession() as session:
+        responses = f"{balancer.url}/openai/v1/responses"
+        async with session.post(responses, json={"model": "chat", "input": "hello"}) as reply:
+            owner, made = reply.headers["x-lb-backend"], (await reply.json())["id"]
+        for do, wanted in (("take-out", 503), ("put-back", 200)):
+            assert await act(balancer, loopback, do=do, backend=owner) == 200
+            async with session.get(f"{responses}/{made}") as reply:
+                assert reply.status == wanted, await reply.text()
