@@ -1,6 +1,5 @@
 """Which of several equals? A policy is a pure choice among available candidates of one priority."""
 
-import math
 import random
 from collections.abc import Callable, Sequence
 
@@ -19,11 +18,11 @@ def least_loaded(candidates: Sequence[Health], now: float, rng: random.Random) -
     share as long as fewer requests run than there are weights.
     """
     lightest = _lightest(candidates)
-    chosen, least, owed = candidates[0], math.inf, 0
+    chosen, least, owed = candidates[0], -1, 0
     for health in candidates:  # a loop, since every request comes by here: half the time of `min` with a key
         weight = health.site.backend.weight
         load = health.in_flight * lightest // weight
-        if load < least or (load == least and health.credit + weight > owed):
+        if least < 0 or load < least or (load == least and health.credit + weight > owed):
             chosen, least, owed = health, load, health.credit + weight
     return chosen
 

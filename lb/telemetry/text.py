@@ -69,5 +69,5 @@ def escape_json(rendered: str) -> str:
 
 
 def _escape(char: str) -> str:
-    lone_surrogate = "\ud800" <= char <= "\udfff"  # strict readers refuse a whole line for one, even escaped
+    lone_surrogate = 0xD800 <= ord(char) <= 0xDFFF  # strict readers refuse a whole line for one, even escaped
     return "\\ufffd" if lone_surrogate else json.dumps(char)[1:-1]
