@@ -183,8 +183,9 @@ class Announcer:
             self._tells[kind] = (*self._tells.get(kind, ()), tell)
 
     def __call__(self, event: Event) -> None:
-        for tell in self._tells.get(type(event), ()):
-            tell(event)
+        if (kind := type(event)) in self._tells:
+            for tell in self._tells[kind]:
+                tell(event)
 
 
 __all__ = [

@@ -98,7 +98,7 @@ class Answering:
     @property
     def throttled(self) -> int:
         """Backends that refused for a limit."""
-        return sum(isinstance(tried.verdict, Throttled) for tried in self.tried)
+        return sum(isinstance(tried.verdict, Throttled) for tried in self.tried) if self.tried else 0
 
     @property
     def misses(self) -> list[str]:

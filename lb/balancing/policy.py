@@ -17,13 +17,15 @@ def least_loaded(candidates: Sequence[Health], now: float, rng: random.Random) -
     Loads are compared in steps of one request at the lightest of them: finer ones would give every backend the same
     share as long as fewer requests run than there are weights.
     """
-    lightest = _lightest(candidates)
-    chosen, least, owed = candidates[0], -1, 0
-    for health in candidates:  # a loop, since every request comes by here: half the time of `min` with a key
-        weight = health.site.backend.weight
-        load = health.in_flight * lightest // weight
-        if least < 0 or load < least or (load == least and health.credit + weight > owed):
-            chosen, least, owed = health, load, health.credit + weight
+    chosen = candidates[0]
+    weight, least, credit = chosen.site.backend.weight, chosen.in_flight, chosen.credit
+    for health in candidates:  # a loop, since every request comes by here: a third of the time of `min` with a key
+        if health.site.backend.weight != weight:
+            lightest = _lightest(candidates)
+            return min(candidates, key=lambda health: _load(health, lightest))
+        load = health.in_flight
+        if load < least or (load == least and health.credit > credit):
+            chosen, least, credit = health, load, health.credit
     return chosen
 
 
@@ -32,9 +34,14 @@ def take_turn(candidates: Sequence[Health], chosen: Health) -> None:
 
     Kept within one round, so that nobody is flooded later with what it missed while it was busy.
     """
-    total = sum([health.site.backend.weight for health in candidates])
+    total = 0
     for health in candidates:
-        health.credit = min(health.credit + health.site.backend.weight, total)
+        weight = health.site.backend.weight
+        total += weight
+        health.credit += weight
+    for health in candidates:
+        if health.credit > total:
+            health.credit = total
     chosen.credit = max(chosen.credit - total, -total)
 
 

@@ -126,16 +126,13 @@ class Pool:
 
     def _candidates(self, now: float, deployment: str | None, tried: set[str]) -> list[Health]:
         """Everybody of the lowest priority number that is available."""
-        candidates: list[Health] = []
-        priority = 0
-        for health in self._table.lane(deployment):
-            backend = health.site.backend
-            if candidates and backend.priority > priority:
-                break
-            if backend.name not in tried and health.admits(now):
-                candidates.append(health)
-                priority = backend.priority
-        return candidates
+        for tier in self._table.tiers(deployment):
+            candidates = [health for health in tier if health.admits(now)]
+            if tried:
+                candidates = [health for health in candidates if health.site.backend.name not in tried]
+            if candidates:
+                return candidates
+        return []
 
     def _at_risk(self, now: float, deployment: str | None, tried: set[str]) -> Health | None:
         """When only ejections stand in the way, the one that ends soonest is tried: no self-made outage.

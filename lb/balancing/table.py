@@ -1,6 +1,7 @@
 """The health table: one line for each (backend, deployment) that was asked for, within a bound."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 
 from lb.balancing.backend import Backend
 from lb.balancing.health import Health, Site
@@ -18,6 +19,7 @@ class Table:
         self._sites: dict[str, Site] = {}
         self._cells: dict[tuple[str, str | None], Health] = {}
         self._lanes: dict[str | None, list[Health]] = {}
+        self._tiers: dict[str | None, list[list[Health]]] = {}
 
     @property
     def sites(self) -> Sequence[Site]:
@@ -41,7 +43,7 @@ class Table:
             self._sites[backend.name] = site
         kept = set(map(id, self._sites.values()))
         self._cells = {key: cell for key, cell in self._cells.items() if id(cell.site) in kept}
-        self._lanes = {}
+        self._lanes, self._tiers = {}, {}
 
     def serves(self, deployment: str | None) -> bool:
         """Does anybody serve this deployment?"""
@@ -52,7 +54,7 @@ class Table:
     def switch(self, site: Site, *, out: bool) -> None:
         """The operator's word. Who is out stands in no lane, so that it costs a request nothing to know."""
         site.out = out
-        self._lanes = {}
+        self._lanes, self._tiers = {}, {}
 
     def taken_out(self, deployment: str | None) -> list[str]:
         """Who would serve this deployment, had no operator taken it out."""
@@ -67,6 +69,15 @@ class Table:
             lane = sorted(self._serving(deployment), key=lambda health: health.backend.priority)
             self._lanes[deployment] = lane
         return lane
+
+    def tiers(self, deployment: str | None) -> list[list[Health]]:
+        """The same, those of one priority together."""
+        tiers = self._tiers.get(deployment)
+        if tiers is None:
+            lane = self.lane(deployment)
+            tiers = [list(tier) for _, tier in groupby(lane, lambda health: health.backend.priority)]
+            self._tiers[deployment] = tiers
+        return tiers
 
     def site(self, backend: str) -> Site | None:
         """A backend by its name."""
@@ -102,7 +113,7 @@ class Table:
         """Drop the half that costs least to lose: names that nobody is using or cooling, oldest first."""
         by_worth = sorted(self._cells.items(), key=lambda item: _worth(item[1]))
         self._cells = dict(by_worth[(len(by_worth) + 1) // 2 :])
-        self._lanes = {}
+        self._lanes, self._tiers = {}, {}
 
 
 def _worth(health: Health) -> tuple[bool, bool, bool]:

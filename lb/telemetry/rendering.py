@@ -12,7 +12,7 @@ import re
 import traceback
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import orjson
 
@@ -50,15 +50,15 @@ class Clock:
         return self._until_second + _MILLISECONDS[int((now - second) * 1000)]
 
 
-class Known(dict[str, str]):
+class Known(dict[str | None, str]):
     """Rendered pieces by what they were made from. Strangers choose some of the keys, so it is emptied when full."""
 
-    def __init__(self, make: Callable[[str], str], most: int = 512) -> None:
+    def __init__(self, make: Callable[[Any], str], most: int = 512) -> None:
         super().__init__()
         self._make = make
         self._most = most
 
-    def __missing__(self, key: str) -> str:
+    def __missing__(self, key: str | None) -> str:
         if len(self) >= self._most:
             self.clear()
         made = self[key] = self._make(key)
@@ -110,6 +110,7 @@ class JsonLines:
         self._targets = Targets()
         self._quoted = Known(lambda text: json_string(shortened(text)))
         self._url = Known(lambda url: json_string(loggable_url(url))[1:-1])
+        self._deployments = Known(lambda name: "" if name is None else f',"deployment":{json_string(shortened(name))}')
 
     def mark(self, worker: int) -> None:
         self._mark = {"worker": worker}
@@ -130,7 +131,7 @@ class JsonLines:
             f'{{"timestamp":"{self._now()}Z","level":"info",'
             f'"event":"Proxying to {self._url[event.backend.url]}{self._targets[event.target]}",'
             f'"request_id":{json_string(shortened(event.request_id))},"backend":{self._quoted[event.backend.name]},'
-            f'"attempt":{event.number}{self._deployment(event.deployment)}{self._tail}}}\n'
+            f'"attempt":{event.number}{self._deployments[event.deployment]}{self._tail}}}\n'
         ).encode()
 
     def judged(self, event: Judged) -> bytes:
@@ -143,11 +144,8 @@ class JsonLines:
             f'{{"timestamp":"{self._now()}Z","level":"{level}","event":{text},'
             f'"request_id":{json_string(shortened(event.request_id))},"backend":{self._quoted[event.backend.name]},'
             f'"attempt":{event.number},"ms":{int(event.seconds * 1000 + 0.5)},"verdict":{self._quoted[event.verdict]}'
-            f"{self._deployment(event.deployment)}{detail}{self._tail}}}\n"
+            f"{self._deployments[event.deployment]}{detail}{self._tail}}}\n"
         ).encode()
-
-    def _deployment(self, deployment: str | None) -> str:
-        return "" if deployment is None else f',"deployment":{self._quoted[deployment]}'
 
 
 _COLOURS = {"debug": "2", "info": "32", "warning": "33", "error": "31;1", "critical": "31;1"}

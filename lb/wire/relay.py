@@ -27,25 +27,23 @@ class WaitingClient:
     one.
     """
 
-    __slots__ = ("_chunked", "_delimited", "_headless", "_modern", "_reply", "_transport", "beats", "begun", "ended",
-                 "gone", "keep", "over", "switch", "tap")  # fmt: skip
+    gone = False
+    ended: Ended | None = None
+    begun = False
+    over = False
+    tap: Tap | None = None
+    beats: Beats | None = None
+    """Keeps silent streams alive, where that is asked for."""
+    switch: Switch | None = None
+    _reply: Reply | None = None
+    _chunked = False
+    _delimited = False
 
     def __init__(self, transport: asyncio.WriteTransport, method: str, modern: bool, keep: bool) -> None:
         self._transport = transport
         self._headless = method == "HEAD"
         self._modern = modern
-        self._reply: Reply | None = None
-        self._chunked = False
-        self._delimited = False
-        self.tap: Tap | None = None
-        self.beats: Beats | None = None
-        """Keeps silent streams alive, where that is asked for."""
-        self.switch: Switch | None = None
         self.keep = keep
-        self.gone = False
-        self.ended: Ended | None = None
-        self.begun = False
-        self.over = False
 
     def answer(self, status: int, headers: Headers, body: bytes, extra: bytes = b"") -> None:
         """Send a reply of our own, framed by its length."""

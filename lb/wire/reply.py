@@ -42,8 +42,14 @@ class BackendReply:
     by `finish` or `fail`. From then on the reply no longer knows the connection, which may serve another request.
     """
 
-    __slots__ = ("_failure", "_headers", "_held", "_held_bytes", "_lowered", "_overfull", "_paused", "_seen", "_source",
-                 "_waiter", "ended", "length", "raw", "reason", "status")  # fmt: skip
+    ended = False
+    _lowered = b""
+    _held_bytes = 0
+    _seen = 0
+    _paused = False
+    _overfull = False
+    _waiter: asyncio.Future[None] | None = None
+    _failure: Exception | None = None
 
     def __init__(
         self, source: Source, status: int, reason: bytes, headers: Headers, length: int | None, raw: bytes = b""
@@ -52,18 +58,10 @@ class BackendReply:
         self.raw = raw
         self.status = status
         self.reason = reason
-        self._headers = headers
-        self._lowered = b""
         self.length = length
-        self.ended = False
+        self._headers = headers
         self._source: Source | None = source
         self._held: list[bytes] = []
-        self._held_bytes = 0
-        self._seen = 0
-        self._paused = False
-        self._overfull = False
-        self._waiter: asyncio.Future[None] | None = None
-        self._failure: Exception | None = None
 
     @property
     def headers(self) -> Headers:

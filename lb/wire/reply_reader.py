@@ -4,7 +4,7 @@ httptools checks the head and undoes the chunked coding. It is fed whole heads o
 with it every byte after the reply, is known exactly. Bodies framed by length or by the connection's end pass untouched.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -30,45 +30,38 @@ class ReplyReader:
     `done` is set by the end of the body as well as by a fault, so that the hot path has one flag to look at.
     """
 
-    __slots__ = (
-        "_barren", "_bodiless", "_chunked", "_fields", "_handshake", "_interim", "_left", "_old", "_parser", "_partial",
-        "_pieces", "_size", "_whole", "clean", "done", "ended", "fault", "headers", "length", "on_body", "persistent",
-        "raw", "reason", "status",
-    )  # fmt: skip
+    # Defaults stand here, and not in `__init__`, since there is a reader for each request and most need few of them.
+    status = 0
+    """0 until the final head is there."""
+    reason = b""
+    raw = b""
+    """The final head as it came, if it is plain: `headers` are then not told apart."""
+    headers: Sequence[tuple[bytes, bytes]] = ()
+    length: int | None = None
+    persistent = False
+    """Both the head and the framing allow another reply on this connection."""
+    clean = True
+    """Nothing came after the reply that nobody had asked for."""
+    ended = False
+    fault: str | None = None
+    done = False
+    _parser: HttpResponseParser | None = None
+    _partial = b""
+    _size = 0
+    _old = False
+    _chunked = False
+    _left = 0
+    _barren = 0
+    _whole = 0
 
     def __init__(
         self, bodiless: bool = False, interim: Interim | None = None, handshake: Handshake | None = None
     ) -> None:
         """`bodiless`: the request was a HEAD. `interim` is told each 1xx reply but the 101 that grants `handshake`:
         that is final, and its body is all that follows."""
-        self.status = 0
-        """0 until the final head is there."""
-        self.reason = b""
-        self.raw = b""
-        """The final head as it came, if it is plain: `headers` are then not told apart."""
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.length: int | None = None
-        self.persistent = False
-        """Both the head and the framing allow another reply on this connection."""
-        self.clean = True
-        """Nothing came after the reply that nobody had asked for."""
-        self.ended = False
-        self.fault: str | None = None
-        self.done = False
         self._bodiless = bodiless
         self._interim = interim
         self._handshake = handshake
-        self._parser: HttpResponseParser | None = None
-        self._fields: list[tuple[bytes, bytes]] = []
-        self._partial = b""
-        self._size = 0
-        self._old = False
-        self._chunked = False
-        self._left = 0
-        self._barren = 0
-        self._whole = 0
-        self._pieces: list[bytes] = []
-        self.on_body = self._pieces.append  # the parser then calls into C, not back into Python, for every piece
 
     def feed(self, data: bytes) -> bytes:
         """Take what one read brought; return the body bytes in it, joined."""
@@ -158,6 +151,9 @@ class ReplyReader:
             self._wrong("what came is not HTTP/1.1")
             return
         self._old = head.startswith(VERSIONS[1])
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._pieces: list[bytes] = []
+        self.on_body = self._pieces.append  # the parser then calls into C, not back into Python, for every piece
         self._parser = HttpResponseParser(self)
         try:
             self._parser.feed_data(head)
