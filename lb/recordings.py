@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 from lb.audit.capture import Auditing
@@ -32,13 +31,8 @@ def open_recordings(
     where there are several."""
     if config.audit.to == "off":
         return None
-
-    def began(seconds: float) -> str:
-        moment = datetime.fromtimestamp(wall() - seconds, UTC)
-        return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
-
     feed = _feed(config, say, line, worker)
-    return Recordings(Auditing(feed, began, Sampling(random.SystemRandom()), _choice(config)), feed)
+    return Recordings(Auditing(feed, wall, Sampling(random.SystemRandom()), _choice(config)), feed)
 
 
 def _feed(config: Config, say: Say, line: Callable[[bytes], None], worker: int | None) -> Feed:

@@ -64,13 +64,12 @@ class Capture:
         self.data = _ignore
         self._auditing.ending[id(told)] = self
 
-    def facts(self, told: Finished, began: str) -> dict[str, Any]:
-        """All that a record says but for its content, and how that is to be read."""
-        request = self._request
-        target = request.target.partition(b"?")[0]
-        call = call_of(target)
-        kind, coding = (field.decode("latin-1") for field in self.kinds)
-        facts = {
+    def facts(self, told: Finished, began: float) -> dict[str, Any]:
+        """All that a record says but for its content, and how that is to be read, as it is at hand: the clerk makes a
+        record of it (`lb.audit.records`)."""
+        request, usage = self._request, told.usage
+        kind, coding = self.kinds
+        return {
             "timestamp": began,
             "level": "info",
             "event": "Audit",
@@ -78,42 +77,38 @@ class Capture:
             "tenant": told.tenant,
             "caller": request.caller,
             "ip": request.peer,
-            "forwarded_for": request.forwarded_for.decode("latin-1")[:256],
+            "forwarded_for": request.forwarded_for.decode("latin-1"),
             "method": told.method,
-            "path": target.decode("latin-1")[:1024],
-            "call": call,
+            "path": request.target.decode("latin-1"),
+            "call": call_of(request.target),
             "deployment": told.deployment,
             "backend": told.backend,
             "status": told.status,
             "outcome": told.outcome.value,
             "attempts": told.attempts,
             "throttled": told.throttled,
-            "ms": round(told.seconds * 1000),
-            "first_byte_ms": None if told.first_byte is None else round(told.first_byte * 1000),
-            **_tokens(told.usage),
+            "ms": told.seconds,
+            "first_byte_ms": told.first_byte,
+            "tokens": None if usage is None else _tokens(usage),
             "truncated": self.truncated or None,
             "content_dropped": NO_MEMORY if self.dropped else None,
+            "asked": _reading(request.content_type, request.content_encoding, self.length),
+            "told": _reading(kind, coding, sum(map(len, self.pieces))),
         }
-        reading = {
-            "call": call,
-            "asked": _reading(request.content_type.decode("latin-1"), request.content_encoding, self.length),
-            "told": _reading(kind, coding.encode("latin-1"), sum(map(len, self.pieces))),
-        }
-        return {name: value for name, value in facts.items() if value not in (None, "")} | {"reading": reading}
 
 
 class Auditing(Observer):
     """Captures the replies that are to be recorded, and hands each over when its request has ended.
 
-    `began(seconds)` is the moment that so many seconds ago was, as records write it.
+    `wall` is seconds since the epoch.
     """
 
-    def __init__(self, feed: Feed, began: Callable[[float], str], sampling: Sampling, choice: Choice) -> None:
+    def __init__(self, feed: Feed, wall: Callable[[], float], sampling: Sampling, choice: Choice) -> None:
         self.feed = feed
         self.choice = choice
         self.ending: dict[int, Capture] = {}
         """Of requests whose end is known and not told yet, by the identity of what will be told."""
-        self._began = began
+        self._wall = wall
         self._sampling = sampling
         self.tells = {Finished: self.finished}
 
@@ -129,25 +124,16 @@ class Auditing(Observer):
     def finished(self, told: Finished) -> None:
         capture = self.ending.pop(id(told), None)
         if capture is not None:
-            self.feed.send(capture.facts(told, self._began(told.seconds)), capture.said, capture.pieces)
+            self.feed.send(capture.facts(told, self._wall() - told.seconds), capture.said, capture.pieces)
 
 
-def _reading(kind: str, coding: bytes, length: int | None) -> dict[str, Any]:
-    plain = kind.partition(";")[0].strip().lower()
-    return {"kind": plain, "coding": coding.decode("latin-1"), "length": length}
+def _reading(kind: bytes, coding: bytes, length: int | None) -> tuple[str, str, int | None]:
+    return kind.decode("latin-1"), coding.decode("latin-1"), length
 
 
-def _tokens(usage: Usage | None) -> dict[str, Any]:
-    if usage is None or usage.unknown:
-        return {"usage": None if usage is None else "unknown"}
-    return {
-        "usage": "estimated" if usage.estimated else "reported",
-        "prompt_tokens": usage.prompt,
-        "completion_tokens": usage.completion,
-        "total_tokens": usage.total,
-        "cached_tokens": usage.cached,
-        "reasoning_tokens": usage.reasoning,
-    }
+def _tokens(usage: Usage) -> tuple[object, ...]:
+    known = "unknown" if usage.unknown else "estimated" if usage.estimated else "reported"
+    return known, usage.prompt, usage.completion, usage.total, usage.cached, usage.reasoning
 
 
 def _ignore(chunk: bytes) -> None: ...

@@ -71,7 +71,7 @@ class Feed:
     def send(self, facts: dict[str, Any], request: bytes, reply: list[bytes]) -> None:
         header = orjson.dumps(facts)
         size = sum(map(len, reply))
-        if "content_dropped" in facts:
+        if facts["content_dropped"]:
             self.contents_dropped += 1
             self._tell_dropping()
         if not self.take(THREE.size + len(header)):

@@ -1,6 +1,7 @@
 """Makes one line of what was captured of one request. Runs in the clerk's process, so it may take its time."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -14,6 +15,8 @@ from lb.metering.tap import inflater
 UNPACKED = 32 * 1024 * 1024
 """Bytes of a compressed body that are unpacked at most: a few kilobytes can hold gigabytes."""
 
+ADDRESSES, PATH = 256, 1024
+"""Characters."""
 NAME, TOOLS = 128, 128
 """Characters of a name, and names of tools: else they could be so long that there is no room for the prompt."""
 
@@ -29,8 +32,8 @@ class Desk:
 
     def line(self, facts: Record, request: bytes, reply: bytes) -> bytes | None:
         """The line, or None where the operator's function does not want the record. Never raises."""
-        reading = facts.pop("reading")
-        record = facts
+        reading = reading_of(facts)
+        facts = record = completed(facts)
         if "content_dropped" not in facts:
             try:
                 record = {**facts, **content(reading, request, reply)}
@@ -56,6 +59,42 @@ class Desk:
             return line_of(without_content(facts, why), self._field_bytes, self._record_bytes)
         except TooLarge:
             return None
+
+
+def reading_of(facts: Record) -> dict[str, Any]:
+    """How the bodies are to be read: which API it is, and of each the kind, the coding and the length."""
+    found: dict[str, Any] = {"call": facts["call"]}
+    for name in ("asked", "told"):
+        kind, coding, length = facts[name]
+        plain = kind.partition(";")[0].strip().lower()
+        found[name] = {"kind": plain, "coding": coding, "length": length}
+    return found
+
+
+def completed(facts: Record) -> Record:
+    """The facts as a record says them, those that are not there left out."""
+    began = datetime.fromtimestamp(facts["timestamp"], UTC)
+    seconds, first = facts["ms"], facts["first_byte_ms"]
+    record = facts | {
+        "timestamp": f"{began:%Y-%m-%dT%H:%M:%S}.{began.microsecond // 1000:03d}Z",
+        "forwarded_for": facts["forwarded_for"][:ADDRESSES],
+        "path": facts["path"].partition("?")[0][:PATH],
+        "ms": round(seconds * 1000),
+        "first_byte_ms": None if first is None else round(first * 1000),
+        **_cost(facts["tokens"]),
+    }
+    for name in ("asked", "told", "tokens"):
+        del record[name]
+    return {name: value for name, value in record.items() if value not in (None, "")}
+
+
+def _cost(tokens: list[Any] | None) -> Record:
+    if tokens is None or tokens[0] == "unknown":
+        return {} if tokens is None else {"usage": "unknown"}
+    return dict(zip(_COST, tokens, strict=True))
+
+
+_COST = ("usage", "prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
 
 
 def content(reading: dict[str, Any], request: bytes, reply: bytes) -> Record:

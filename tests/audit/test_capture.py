@@ -9,6 +9,7 @@ from fakes import FakeClient, FakeReply, FakeStream, Story, failure, ok, request
 from lb.audit import capture
 from lb.audit.capture import Auditing
 from lb.audit.choice import Choice, Sampling, Who
+from lb.audit.records import completed, reading_of
 from lb.balancing.asker import Asker
 from lb.exchange import Blame, ClientGone, Handshake
 from lb.spine.watching import watch_cost
@@ -35,14 +36,14 @@ class FakeFeed:
         return self.most >= 0
 
     def send(self, facts: dict[str, Any], request: bytes, reply: list[bytes]) -> None:
-        self.sent.append((facts, request, b"".join(reply)))
+        self.sent.append(({**completed(facts), "reading": reading_of(facts)}, request, b"".join(reply)))
 
 
 class Audited(Story):
     def __init__(self, script: object, choice: Choice = EVERYBODY, most: int = 10**9, **more: object) -> None:
         super().__init__({"a": [script], **more})  # type: ignore[dict-item]
         self.feed = FakeFeed(most)
-        self.auditing = Auditing(self.feed, lambda seconds: "then", Sampling(seeded(7)), choice)
+        self.auditing = Auditing(self.feed, lambda: 1795262400.0, Sampling(seeded(7)), choice)
         self.gateway.watches = [watch_cost, self.auditing.watch]
         emit = self.gateway._emit
 
@@ -68,7 +69,7 @@ async def test_prompt_and_reply_are_kept_with_the_facts_about_them() -> None:
     assert facts["reading"]["told"] == {"kind": "text/event-stream", "coding": "", "length": 2 * len(WORD)}
     expected = {
         "event": "Audit",
-        "timestamp": "then",
+        "timestamp": "2026-11-21T12:00:00.000Z",
         "caller": "ada",
         "ip": "192.0.2.1",
         "forwarded_for": "203.0.113.9",

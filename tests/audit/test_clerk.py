@@ -5,17 +5,12 @@ import json
 from typing import Any
 
 import orjson
+from audit_facts import facts
 
 from lb.audit.clerk import Clerk, _reason
 from lb.audit.frames import REPORT, THREE, Messages
 from lb.audit.records import Desk
 from lb.audit.redaction import Redaction
-
-READING = {
-    "call": "chat",
-    "asked": {"kind": "", "coding": "", "length": 0},
-    "told": {"kind": "", "coding": "", "length": 0},
-}
 
 
 class FakeSink:
@@ -39,8 +34,8 @@ class FakeSink:
 
 
 def frame(name: str) -> bytes:
-    facts = orjson.dumps({"request_id": name, "reading": READING})
-    return THREE.pack(len(facts), 0, 0) + facts
+    told = orjson.dumps(facts(name))
+    return THREE.pack(len(told), 0, 0) + told
 
 
 async def worked(sink: FakeSink, stream: bytes, hook: Any = None, *, orphan: bool = False) -> list[dict[str, Any]]:

@@ -9,11 +9,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from audit_facts import facts
+
 from lb.audit import feed as feeding
 from lb.audit.feed import Feed
 
 MIB = 2**20
-JSON = {"kind": "application/json", "coding": "", "length": 0}
 BODY = b'{"messages":[{"role":"user","content":"%b"}]}'
 
 
@@ -33,12 +34,10 @@ class Life:
 
     def send(self, name: str, said: bytes = b"hello") -> None:
         body = BODY % said
-        reading = {"call": "chat", "asked": JSON, "told": JSON}
-        facts = {"request_id": name, "reading": reading}
         if self.feed.take(len(body) + 2):
-            self.feed.send(facts, body, [b"{", b"}"])
+            self.feed.send(facts(name), body, [b"{", b"}"])
         else:
-            self.feed.send({**facts, "content_dropped": "no memory"}, b"", [])
+            self.feed.send(facts(name, content_dropped="no memory"), b"", [])
 
     def value(self, name: str, *labels: str) -> float:
         (row,) = [row for row in self.feed.readings()[name] if row[:-1] == list(labels)]
