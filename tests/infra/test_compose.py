@@ -1,5 +1,6 @@
 """infra/compose against infra/settings.yaml and the commands it starts."""
 
+from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -69,6 +70,8 @@ def test_prometheus_reads_the_balancer_and_the_rules() -> None:
     (job,) = yaml.safe_load((INFRA / "compose" / "prometheus.yaml").read_text())["scrape_configs"]
     usual = yaml.safe_load((INFRA / "prometheus" / "prometheus.yaml").read_text())
     assert job.pop("static_configs") == [{"targets": [f"lb:{SETTINGS['ports']['admin']}"]}]
+    key = sha256(job.pop("authorization")["credentials"].encode()).digest()
+    assert read(ENV).config.operator_keys()[key] == "prometheus"
     (known,) = usual["scrape_configs"]
     assert job.items() <= known.items()
     assert "/etc/prometheus/alerts.yaml" in str(WATCHING["prometheus"]["volumes"])
