@@ -117,6 +117,12 @@ class Request:
         if not self.fields:
             self.fields = render(self.headers)
 
+    def drop(self, name: bytes) -> None:
+        """Let this field, by its lower-case name, go no further."""
+        kept = [pair for pair in self.headers if pair[0].lower() != name]
+        if len(kept) != len(self.headers):
+            self.headers, self.fields = kept, render(kept)
+
     def forget_content(self) -> None:
         """It will not be sent again: a stream that runs for minutes need not hold it."""
         self.headers, self.fields, self.body = (), b"", b""

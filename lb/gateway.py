@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from lb.balancing.routing import Route, Unroutable, needs_name, route, route_handshake
+from lb.balancing.routing import DEPLOYMENT_FIELD, Route, Unroutable, needs_name, route, route_handshake
 from lb.events import Emit, Finished, Outcome, Trace
 from lb.exchange import BackendFailed, Client, ClientGone, Request
 from lb.failover import Answering, Failover
@@ -163,6 +163,8 @@ class Gateway:
                 )
         except Unroutable as problem:
             return _bad(problem)
+        if found.by_header and found.deployment is not None:
+            request.drop(DEPLOYMENT_FIELD)
         pool = self.failover.pool
         if found.unnamed and any(map(needs_name, pool.backends)):
             return Refusal(

@@ -54,10 +54,17 @@ class Route:
     """Why a request that works on a deployment, or may do so, names none that we can see."""
     unreadable: bool = False
     """A reader behind us may see a name in the body that we cannot see."""
+    by_header: bool = False
+    """A reader behind us may see a name in the header field `DEPLOYMENT_FIELD`, too."""
 
 
-INFERENCE = frozenset({"chat", "completions", "responses", "embeddings", "images", "audio", "moderations"})
-"""First path segments, behind `/openai[/v1]` or behind the deployment, of calls that make nothing durable."""
+DEPLOYMENT_FIELD = b"azureml-model-deployment"
+"""By which clients of the Foundry Models API name a deployment behind a managed endpoint."""
+
+
+INFERENCE = frozenset({"chat", "completions", "responses", "embeddings", "images", "audio", "moderations", "messages"})
+"""First path segments, behind `/openai[/v1]`, `/models`, `/anthropic/v1` or behind the deployment, of calls that make
+nothing durable."""
 
 BASE_MODEL = frozenset(
     {
@@ -96,7 +103,7 @@ def route(
     known = not by_body.unreadable
     if by_body.unnamed and known and (found.operation is not Operation.INFERENCE or len(rest) > 2):
         return found  # such as a conversation, or the cancelling of a response: no deployment is meant
-    return by_body
+    return replace(by_body, by_header=True) if found.by_header else by_body
 
 
 def route_handshake(target: bytes) -> Route:
@@ -160,10 +167,10 @@ def _route_by_path(method: str, target: bytes) -> tuple[Route, tuple[str, ...]]:
     at = _deployments_at(names)
     if at is not None:
         name, start, end = segments[at + 1]
-        return Route(_operation(method, names[at + 2 : at + 3]), _deployment(name), Place.PATH, start, end), ()
+        return Route(_operation(method, names[at + 2 :]), _deployment(name), Place.PATH, start, end), ()
     _check_hidden(target)
     rest = _behind_base(names)
-    return Route(_operation(method, rest[:1])), tuple(rest)
+    return Route(_operation(method, rest), by_header=_is_foundry(names)), tuple(rest)
 
 
 def _segments(target: bytes) -> list[tuple[str, int, int]]:
@@ -208,13 +215,20 @@ def _behind_base(names: list[str]) -> list[str]:
         return lowered[1:]
     if lowered[:1] == ["models"] and len(lowered) > 1:  # Foundry: /models/chat/completions
         return lowered[1:]
+    if lowered[:2] == ["anthropic", "v1"]:  # Foundry: /anthropic/v1/messages
+        return lowered[2:]
     return lowered
+
+
+def _is_foundry(names: list[str]) -> bool:
+    return len(names) > 1 and names[0].lower() == "models"
 
 
 def _operation(method: str, rest: list[str]) -> Operation:
     if method in _SAFE_METHODS:
         return Operation.SAFE
-    if method == "POST" and rest and rest[0].lower() in INFERENCE:
+    first, second = ([name.lower() for name in rest[:2]] + ["", ""])[:2]
+    if method == "POST" and first in INFERENCE and (first, second) != ("messages", "batches"):
         return Operation.INFERENCE
     return Operation.DURABLE
 

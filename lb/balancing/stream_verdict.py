@@ -9,8 +9,8 @@ from typing import Any
 
 from lb.balancing.verdict import NO_DEPLOYMENT, RELAY, Faulted, Misconfigured, Missed, Throttled, Verdict
 
-OPENING = frozenset({"response.created", "response.queued", "response.in_progress"})
-"""Events of the Responses API that come before anything is decided."""
+OPENING = frozenset({"response.created", "response.queued", "response.in_progress", "message_start", "ping"})
+"""Events of the Responses API, and of Anthropic's Messages, that come before anything is decided."""
 
 THROTTLED = frozenset({"429", "rate_limit_exceeded", "rate_limit_reached", "too_many_requests", "rate_limit_error",
                        "ratelimitexceeded", "toomanyrequests", "model_overloaded", "overloaded", "overloaded_error",

@@ -184,7 +184,7 @@ class StreamReader:
                 continue  # such as [DONE]
             if not isinstance(told, dict):
                 continue
-            self._told = _usage(told) or self._told
+            self._told = _usage(told, self._told) or self._told
             texts = texts_of(told)
             if texts:
                 self._note(json.dumps("".join(texts))[1:-1].encode())
@@ -235,6 +235,15 @@ def _data(event: bytes) -> list[bytes]:
     return [found.data for found in (*reader.feed(event), *reader.end())]
 
 
-def _usage(told: dict[str, Any]) -> Usage | None:
-    response = told.get("response")
-    return read_usage(told.get("usage")) or (read_usage(response.get("usage")) if isinstance(response, dict) else None)
+def _usage(told: dict[str, Any], before: Usage | None) -> Usage | None:
+    for inner in (told, told.get("response"), told.get("message")):
+        usage = read_usage(inner.get("usage")) if isinstance(inner, dict) else None
+        if usage is not None:
+            return _added(usage, before) if told.get("type") == "message_delta" and before is not None else usage
+    return None
+
+
+def _added(usage: Usage, before: Usage) -> Usage:
+    """Anthropic's Messages tell the prompt when they begin, and the answer so far as they go."""
+    prompt, cached = max(usage.prompt, before.prompt), max(usage.cached, before.cached)
+    return usage._replace(prompt=prompt, cached=cached, total=prompt + usage.completion)

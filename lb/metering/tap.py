@@ -26,6 +26,7 @@ _CALLS = {
     "images/edits": "images",
     "moderations": "moderations",
     "realtime": "realtime",
+    "v1/messages": "messages",
 }
 OTHER = "other"
 

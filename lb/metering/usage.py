@@ -35,7 +35,8 @@ def read_usage(told: object) -> Usage | None:
     """A `usage` object of any of the APIs; None when it is null, empty, or has a count that no count can be.
 
     Chat, completions and embeddings say `prompt_tokens` and `completion_tokens`; responses, images, transcriptions and
-    Realtime say `input_tokens` and `output_tokens`, with `input_tokens_details` or `input_token_details`.
+    Realtime say `input_tokens` and `output_tokens`, with `input_tokens_details` or `input_token_details`; Anthropic's
+    Messages leave out of their `input_tokens` what was read from the cache or written to it.
     """
     if not isinstance(told, dict):
         return None
@@ -57,6 +58,8 @@ def read_usage(told: object) -> Usage | None:
     if prompt is completion is total is None:
         return None
     try:
+        if "cache_read_input_tokens" in told or "cache_creation_input_tokens" in told:
+            return _beside_the_cache(told)
         return _added_up(prompt, completion, total, part_in or _NOTHING, part_out or _NOTHING)
     except (TypeError, ValueError, AttributeError):
         return None
@@ -77,6 +80,13 @@ def _added_up(prompt: Any, completion: Any, total: Any, part_in: Any, part_out: 
         _count(part_in.get("audio_tokens")),
         _count(part_out.get("audio_tokens")),
     )
+
+
+def _beside_the_cache(told: Mapping[str, Any]) -> Usage:
+    """Raises ValueError for what is no count."""
+    cached, completion = _count(told.get("cache_read_input_tokens")), _count(told.get("output_tokens"))
+    prompt = _count(told.get("input_tokens")) + _count(told.get("cache_creation_input_tokens")) + cached
+    return Usage(prompt, completion, prompt + completion, cached)
 
 
 def _by_length(seconds: object) -> Usage | None:

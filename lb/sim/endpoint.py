@@ -28,7 +28,7 @@ from lb.sim.responses import respond
 from lb.sim.routes import OPERATION_NAMES, Call, route
 from lb.sim.settings import Limit, Settings
 from lb.sim.tokens import estimate, prompt_tokens
-from lb.sim.vectors import embeddings, models, one_model
+from lb.sim.vectors import embeddings, model_info, models, one_model
 
 MOST_DEPLOYMENTS = 1000
 """Limits are kept for so many names; further ones share one."""
@@ -74,7 +74,7 @@ class Endpoint:
             return self._keep(asked, path, now, today)
         if call is None:
             return Decision(spot, refusal=errors.not_found())
-        if call.operation in ("models", "model"):
+        if call.operation in ("models", "model", "info"):
             return self._list(asked, call, spot)
         body = read_json(asked.body)
         return (
@@ -126,6 +126,8 @@ class Endpoint:
             return decision
         if call.operation == "models":
             decision.found = models(self.settings.deployments, self.settings.model)
+        elif call.operation == "info":
+            decision.found = model_info(self.settings.model)
         else:
             decision.found = one_model(call.item or "")
         return decision

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import parse_qs, unquote
 
-Operation = Literal["chat", "completions", "embeddings", "responses", "models", "model"]
+Operation = Literal["chat", "completions", "embeddings", "responses", "models", "model", "info"]
 
 CREATES: dict[tuple[str, ...], Operation] = {
     ("chat", "completions"): "chat",
@@ -50,7 +50,9 @@ def route(method: str, target: str) -> Call | None:
         case ["openai", ("responses" | "models") as kind, *rest] if version:
             return _call(method, [kind, *rest], "classic", version)
         case ["models", *rest] if version and method == "POST":
-            return _call(method, rest, "models", version)
+            return _call(method, rest if rest != ["images", "embeddings"] else rest[1:], "models", version)
+        case ["models", "info"] if version and method == "GET":
+            return Call("info", "models", None, None, version)
         case _:
             return None
 

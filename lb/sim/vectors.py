@@ -65,3 +65,8 @@ def one_model(name: str) -> dict[str, Any]:
         "capabilities": can,
         "lifecycle_status": "generally-available",
     }
+
+
+def model_info(model: str) -> dict[str, Any]:
+    """What the Foundry Models API says of the model behind it."""
+    return {"model_name": model, "model_type": "chat-completion", "model_provider_name": "simulated"}

@@ -36,6 +36,8 @@ def render_head(
         framing = b"Content-Length: %d\r\n\r\n" % len(body)
     else:
         framing = b"\r\n"
+    if target[:11].lower() == b"/anthropic/" and credential[:9] == b"api-key: ":
+        credential += b"x-" + credential  # Anthropic's API reads a key there
     fields = request.fields if request.trace is None else request.trace.context + request.fields
     return b"%b %b%b HTTP/1.1\r\nHost: %b\r\n%b%b%b" % (
         request.method.encode("ascii"), address.prefix, target, address.authority, credential, fields, framing,

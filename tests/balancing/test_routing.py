@@ -285,3 +285,29 @@ def test_only_the_value_in_the_query_is_rewritten() -> None:
     found = route_handshake(target)
     assert rewrite_target(found, target, there) == b"/openai/v1/realtime?z=voice&model=gpt%20realtime%2F1&voice=model"
     assert rewrite_body(found, b"", there) == b""
+
+
+@pytest.mark.parametrize(
+    ("target", "operation"),
+    [
+        ("/models/chat/completions?api-version=2024-05-01-preview", Operation.INFERENCE),
+        ("/models/embeddings?api-version=2024-05-01-preview", Operation.INFERENCE),
+        ("/models/images/embeddings?api-version=2024-05-01-preview", Operation.INFERENCE),
+        ("/anthropic/v1/messages", Operation.INFERENCE),
+        ("/anthropic/v1/messages?beta=true", Operation.INFERENCE),
+        ("/anthropic/v1/messages/count_tokens", Operation.INFERENCE),
+    ],
+)
+def test_the_surfaces_of_foundry_name_the_model_in_their_body(target: str, operation: Operation) -> None:
+    found = of(target, b'{"model":"DeepSeek-V3.1","messages":[]}')
+    assert (found.operation, found.place, found.deployment) == (operation, Place.JSON, "DeepSeek-V3.1")
+    assert found.by_header == target.startswith("/models/")
+
+
+def test_a_batch_of_messages_is_made_only_once() -> None:
+    found = of("/anthropic/v1/messages/batches", b'{"requests":[{"params":{"model":"claude"}}]}')
+    assert (found.operation, found.deployment) == (Operation.DURABLE, None)
+
+
+def test_foundry_tells_about_its_model_without_a_body() -> None:
+    assert of("/models/info?api-version=2024-05-01-preview", method="GET").operation is Operation.SAFE

@@ -96,3 +96,16 @@ NAMES = st.sampled_from(["prompt_tokens", "output_tokens", "total_tokens", "prom
 def test_nothing_that_is_told_raises_or_makes_a_negative_count(told: dict[str, object]) -> None:
     usage = read_usage(told)
     assert usage is None or min(usage.prompt, usage.completion, usage.total, usage.audio_seconds) >= 0
+
+
+def test_messages_tell_what_was_cached_beside_what_was_read() -> None:
+    told = {
+        "input_tokens": 20,
+        "cache_creation_input_tokens": 5,
+        "cache_read_input_tokens": 100,
+        "output_tokens": 7,
+        "service_tier": "standard",
+    }
+    assert read_usage(told) == Usage(125, 7, 132, cached=100)
+    assert read_usage({**told, "cache_read_input_tokens": None}) == Usage(25, 7, 32)
+    assert read_usage({**told, "cache_read_input_tokens": "many"}) is None

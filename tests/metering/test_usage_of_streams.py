@@ -239,3 +239,23 @@ def test_what_is_kept_is_bounded_and_the_rest_is_counted_by_it() -> None:
 
     assert reader.counted(count) == 100 * len(text) // 2
     assert longest <= KEPT + len(text) + BATCH
+
+
+@pytest.mark.parametrize("again", [{}, {"input_tokens": 20, "cache_read_input_tokens": 100}])
+def test_messages_tell_the_prompt_when_they_begin_and_the_answer_when_they_end(again: dict[str, int]) -> None:
+    usage = {"input_tokens": 20, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 100, "output_tokens": 1}
+    body = b"".join(
+        [
+            event({"type": "message_start", "message": {"id": "msg_1", "usage": usage}}, "message_start"),
+            event({"type": "ping"}, "ping"),
+            *[
+                event({"type": "content_block_delta", "delta": {"type": "text_delta", "text": word}}, "delta")
+                for word in WORDS
+            ],
+            event({"type": "message_delta", "delta": {}, "usage": {**again, "output_tokens": 9}}, "message_delta"),
+            event({"type": "message_stop"}, "message_stop"),
+        ]
+    )
+    for size in (1, 50, len(body)):
+        told, _ = read(body, *range(size, len(body), size))
+        assert told == Usage(120, 9, 129, cached=100)
