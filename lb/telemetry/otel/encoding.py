@@ -65,26 +65,38 @@ _DETAILS: Final = field(b"\x12", names.DETAILS_EVENT.encode())
 
 
 def _attribute(pair: Pair) -> bytes:
-    """A `KeyValue`, as field 9 of a span."""
+    """A `KeyValue`, as field 9 of a span. Short texts and numbers, which nearly all are, have lengths of one byte."""
     name, value = pair
-    key = _KEYS.get(name)
-    if key is None:
-        key = _KEYS[name] = field(b"\x0a", name.encode())
+    key = _KEYS.get(name) or _key(name)
+    if type(value) is str:
+        text = value.encode("utf-8", "replace")
+        size = len(text)
+        if size < _SHORT:
+            return b"\x4a%c%b%c\x0a%c%b" % (len(key) + size + 3, key, size + 2, size, text)
     told = _value(value)
     size = len(told)
-    if size < 128 - 2 and len(key) + size < 128 - 2:  # nearly always: lengths of one byte
-        return b"\x4a%c%b\x12%c%b" % (len(key) + size + 2, key, size, told)
-    return field(b"\x4a", key + field(b"\x12", told))
+    if size < _SHORT:
+        return b"\x4a%c%b%c%b" % (len(key) + size + 1, key, size, told)
+    return field(b"\x4a", key + varint(size) + told)
 
 
 _KEYS: Final[dict[str, bytes]] = {}
-"""Encoded names; there are only those of `conventions`."""
+"""By name: the encoded name and the tag of what follows. There are only the names of `conventions`."""
+_SHORT: Final = 64
+"""Bytes; with the longest of our names a whole attribute stays below 128."""
+
+
+def _key(name: str) -> bytes:
+    key = field(b"\x0a", name.encode()) + b"\x12"
+    if len(key) + _SHORT + 3 > 127:
+        raise ValueError("a name of an attribute has at most 57 characters")
+    _KEYS[name] = key
+    return key
 
 
 def _fixed(group: Fixed) -> bytes:
-    if group.encoded is None:
-        group.encoded = b"".join(map(_attribute, group.pairs))
-    return group.encoded
+    group.encoded = encoded = b"".join(map(_attribute, group.pairs))
+    return encoded
 
 
 def encode_span(span: Span) -> bytes:
@@ -95,8 +107,8 @@ def encode_span(span: Span) -> bytes:
         b"\x22\x08%b" % parent_id if parent_id else b"",
         _name(name),
         _PLACE.pack(0x30, kind, 0x39, start, 0x41, end),
-        *map(_fixed, fixed),
-        *map(_attribute, pairs),
+        *[group.encoded or _fixed(group) for group in fixed],
+        *[_attribute(pair) for pair in pairs],
         REMOTE if remote else LOCAL,
     ]
     if state:
