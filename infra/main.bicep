@@ -73,12 +73,13 @@ param addressSpace string = '10.117.0.0/22'
 @description('A published image. Empty with azd, which builds one and deploys infra/web.bicep itself.')
 param image string = ''
 
-@description('LB_ENTRA_ALLOWED, OPENAI_PRIORITIES, CLIENT_KEYS_SECRET_URI, CONFIG_SECRET_URI, REDIS_URL, OPENAI_KEY_SECRET_URIS: used here only together with `image`; see infra/web.bicep.')
+@description('LB_ENTRA_ALLOWED, OPENAI_PRIORITIES, CLIENT_KEYS_SECRET_URI, CONFIG_SECRET_URI, REDIS_URL, TRACES_SHARE, OPENAI_KEY_SECRET_URIS: used here only together with `image`; see infra/web.bicep.')
 param entraAllowed string = ''
 param openAiPriorities string = ''
 param clientKeysSecretUri string = ''
 param configSecretUri string = ''
 param redisUrl string = ''
+param tracesShare string = ''
 param openAiKeySecretUris string = ''
 
 var token = toLower(uniqueString(subscription().id, environmentName, location))
@@ -118,6 +119,7 @@ module monitoring 'modules/monitoring.bicep' = {
     insightsName: 'appi-${token}'
     location: location
     tags: tags
+    publisherPrincipalId: identity.outputs.principalId
   }
 }
 
@@ -229,6 +231,8 @@ module web 'web.bicep' = if (!empty(image)) {
     clientKeysSecretUri: clientKeysSecretUri
     configSecretUri: configSecretUri
     redisUrl: redisUrl
+    tracesShare: tracesShare
+    insightsName: monitoring.outputs.insightsName
     principalId: principalId
     entraAllowed: entraAllowed
   }

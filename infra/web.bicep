@@ -33,6 +33,10 @@ param configSecretUri string = ''
 @description('REDIS_URL: rediss://name.region.redis.azure.net:10000, reached with the app\'s identity; replicas share budgets and cooldowns by it. Empty: none.')
 param redisUrl string = ''
 
+@description('TRACES_SHARE: share of the requests whose traces go to Application Insights, such as 0.1. Empty: none.')
+param tracesShare string = ''
+param insightsName string = ''
+
 @description('Who deploys: always on the list of allowed callers, so that the list is never empty.')
 param principalId string = ''
 
@@ -60,6 +64,13 @@ var configEnv = empty(configSecretUri) ? [] : [{ name: 'LB_CONFIG_INLINE', secre
 var configSecrets = empty(configSecretUri) ? [] : [{ name: 'config', keyVaultUrl: configSecretUri, identity: identity.id }]
 var redisEnv = empty(redisUrl) ? [] : [{ name: 'LB_REDIS_URL', value: redisUrl }, { name: 'LB_REDIS_ENTRA', value: 'true' }]
 
+var tracesEnv = empty(tracesShare) ? [] : [
+  { name: 'APPLICATIONINSIGHTS_CONNECTION_STRING', value: insights!.properties.ConnectionString }
+  { name: 'APPLICATIONINSIGHTS_AUTHENTICATION_STRING', value: 'Authorization=AAD' }
+  { name: 'OTEL_TRACES_SAMPLER', value: 'parentbased_traceidratio' }
+  { name: 'OTEL_TRACES_SAMPLER_ARG', value: tracesShare }
+]
+
 // Never empty: an app without a list of callers would lend its identity to anyone.
 var deployer = empty(principalId) ? az.deployer().objectId : principalId
 var listed = contains(toLower(entraAllowed), toLower(deployer))
@@ -75,6 +86,10 @@ resource registry 'Microsoft.ContainerRegistry/registries@2025-11-01' existing =
 
 resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = {
   name: identityName
+}
+
+resource insights 'Microsoft.Insights/components@2020-02-02' existing = if (!empty(tracesShare)) {
+  name: insightsName
 }
 
 resource app 'Microsoft.App/containerApps@2026-01-01' = {
@@ -130,7 +145,8 @@ resource app 'Microsoft.App/containerApps@2026-01-01' = {
             keyEnv,
             clientKeyEnv,
             configEnv,
-            redisEnv
+            redisEnv,
+            tracesEnv
           )
           probes: [
             {

@@ -1,8 +1,12 @@
-// Where the log lines go. Application Insights shares the workspace; nothing is sent to it until tracing is on.
+// Where the log lines go, and traces where they are wanted. Application Insights shares the workspace; it takes only what
+// comes with a token, and the app may come with one.
 param workspaceName string
 param insightsName string
 param location string
 param tags object
+param publisherPrincipalId string
+
+var metricsPublisher = subscriptionResourceId('Microsoft.Authorization/roleDefinitions', '3913510d-42f4-4e42-8a64-420c390055eb')
 
 resource workspace 'Microsoft.OperationalInsights/workspaces@2025-07-01' = {
   name: workspaceName
@@ -24,6 +28,16 @@ resource insights 'Microsoft.Insights/components@2020-02-02' = {
     Application_Type: 'web'
     WorkspaceResourceId: workspace.id
     DisableLocalAuth: true
+  }
+}
+
+resource publish 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(insights.id, publisherPrincipalId, metricsPublisher)
+  scope: insights
+  properties: {
+    roleDefinitionId: metricsPublisher
+    principalId: publisherPrincipalId
+    principalType: 'ServicePrincipal'
   }
 }
 

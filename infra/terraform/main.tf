@@ -7,11 +7,12 @@ locals {
   app_name = "openai-lb-${local.token}"
   deployer = coalesce(var.principal_id, data.azapi_client_config.current.object_id)
 
-  role_definitions = "${data.azapi_client_config.current.subscription_resource_id}/providers/Microsoft.Authorization/roleDefinitions"
-  acr_pull         = "${local.role_definitions}/7f951dda-4ed3-4680-a7ca-43fe172d538d"
-  openai_user      = "${local.role_definitions}/5e0bd9bd-7b93-4f28-af87-19fc36ad61bd"
-  secrets_user     = "${local.role_definitions}/4633458b-17de-408a-b874-0445c86b69e6"
-  secrets_officer  = "${local.role_definitions}/b86a8fe4-44ce-4948-aee5-eccb2c155cd7"
+  role_definitions  = "${data.azapi_client_config.current.subscription_resource_id}/providers/Microsoft.Authorization/roleDefinitions"
+  acr_pull          = "${local.role_definitions}/7f951dda-4ed3-4680-a7ca-43fe172d538d"
+  openai_user       = "${local.role_definitions}/5e0bd9bd-7b93-4f28-af87-19fc36ad61bd"
+  secrets_user      = "${local.role_definitions}/4633458b-17de-408a-b874-0445c86b69e6"
+  metrics_publisher = "${local.role_definitions}/3913510d-42f4-4e42-8a64-420c390055eb"
+  secrets_officer   = "${local.role_definitions}/b86a8fe4-44ce-4948-aee5-eccb2c155cd7"
 }
 
 resource "azapi_resource" "group" {
@@ -48,11 +49,12 @@ resource "azapi_resource" "workspace" {
 }
 
 resource "azapi_resource" "insights" {
-  type      = "Microsoft.Insights/components@2020-02-02"
-  parent_id = azapi_resource.group.id
-  name      = "appi-${local.token}"
-  location  = var.location
-  tags      = local.tags
+  type                   = "Microsoft.Insights/components@2020-02-02"
+  parent_id              = azapi_resource.group.id
+  name                   = "appi-${local.token}"
+  location               = var.location
+  tags                   = local.tags
+  response_export_values = ["properties.ConnectionString"]
 
   body = {
     kind = "web"
@@ -60,6 +62,20 @@ resource "azapi_resource" "insights" {
       Application_Type    = "web"
       WorkspaceResourceId = azapi_resource.workspace.id
       DisableLocalAuth    = true
+    }
+  }
+}
+
+resource "azapi_resource" "publish" {
+  type      = "Microsoft.Authorization/roleAssignments@2022-04-01"
+  parent_id = azapi_resource.insights.id
+  name      = uuidv5("url", "${azapi_resource.insights.id}/${azapi_resource.identity.id}/publish")
+
+  body = {
+    properties = {
+      roleDefinitionId = local.metrics_publisher
+      principalId      = azapi_resource.identity.output.properties.principalId
+      principalType    = "ServicePrincipal"
     }
   }
 }

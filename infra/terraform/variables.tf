@@ -129,6 +129,12 @@ variable "redis_url" {
   default     = ""
 }
 
+variable "traces_share" {
+  description = "Share of the requests whose traces go to Application Insights, such as 0.1. null: none."
+  type        = number
+  default     = null
+}
+
 variable "entra_allowed" {
   description = "LB_ENTRA_ALLOWED: object or application ids that may call, each `id` or `name:id`."
   type        = list(string)

@@ -11,6 +11,13 @@ locals {
   config_env   = var.config_secret_uri == "" ? [] : [{ name = "LB_CONFIG_INLINE", secretRef = "config" }]
   redis_env    = var.redis_url == "" ? [] : [{ name = "LB_REDIS_URL", value = var.redis_url }, { name = "LB_REDIS_ENTRA", value = "true" }]
 
+  traces_env = var.traces_share == null ? [] : [
+    { name = "APPLICATIONINSIGHTS_CONNECTION_STRING", value = azapi_resource.insights.output.properties.ConnectionString },
+    { name = "APPLICATIONINSIGHTS_AUTHENTICATION_STRING", value = "Authorization=AAD" },
+    { name = "OTEL_TRACES_SAMPLER", value = "parentbased_traceidratio" },
+    { name = "OTEL_TRACES_SAMPLER_ARG", value = tostring(var.traces_share) },
+  ]
+
   key_secrets    = [for i, uri in var.openai_key_secret_uris : { name = "backend-${i + 1}-apikey", keyVaultUrl = uri, identity = azapi_resource.identity.id } if uri != ""]
   client_secrets = var.client_keys_secret_uri == "" ? [] : [{ name = "client-keys", keyVaultUrl = var.client_keys_secret_uri, identity = azapi_resource.identity.id }]
   config_secrets = var.config_secret_uri == "" ? [] : [{ name = "config", keyVaultUrl = var.config_secret_uri, identity = azapi_resource.identity.id }]
@@ -74,6 +81,7 @@ resource "azapi_resource" "web" {
               local.client_env,
               local.config_env,
               local.redis_env,
+              local.traces_env,
             )
             probes = [
               {
