@@ -41,11 +41,11 @@ class Tail:
             if len(self._held) > HELD:
                 self._shorten()
             return
-        at = piece.find(KEY)
-        if at >= 0:
-            self._held = bytearray(piece[at:])
-        elif self._edge and (at := (seam := self._edge + piece[: len(KEY)]).find(KEY)) >= 0:
+        # The seam first: behind a name that was cut in two there may be another one.
+        if self._edge and (at := (seam := self._edge + piece[: len(KEY)]).find(KEY)) >= 0:
             self._held = bytearray(seam[at:] + piece[len(KEY) :])
+        elif (at := piece.find(KEY)) >= 0:
+            self._held = bytearray(piece[at:])
         elif len(piece) >= len(KEY) - 1:
             self._edge = piece[1 - len(KEY) :]
         else:

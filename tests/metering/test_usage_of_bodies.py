@@ -66,6 +66,12 @@ def test_only_the_usage_of_the_outermost_object_counts(
     assert read(body, *sorted(cut for cut in cuts if cut < len(body))) == (READ if told else None)
 
 
+def test_a_name_that_was_cut_in_two_is_not_missed_for_one_behind_it() -> None:
+    body = dumped({"usage": USAGE, "deeper": [{"usage": {"prompt_tokens": 999}}]})
+    for at in range(1, len(body)):
+        assert read(body, at) == READ
+
+
 def test_a_tool_whose_schema_has_a_property_of_that_name_does_not_confuse() -> None:
     schema = {"properties": {"usage": {"type": "object", "prompt_tokens": 5}}}
     assert read(dumped({"usage": USAGE, "tools": [{"parameters": schema}]})) == READ
