@@ -1,4 +1,4 @@
-"""A response that is made in the background is asked for where it is made until it is done, also by another balancer."""
+"""A response that is made in the background is asked for where it is made, until it is done, by any balancer."""
 
 import asyncio
 
