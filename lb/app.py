@@ -386,7 +386,8 @@ class App:
 
         url = config.redis.url or ""
         token = self._redis_token if config.redis.entra else None
-        link = Link(lambda: client(url, token), quota, self.pool, clock, self._logs.say, self.failover.permits.wake)
+        pins, woken = self.affinity.pins, self.failover.permits.wake
+        link = Link(lambda: client(url, token), quota, self.pool, pins, clock, self._logs.say, woken)
         self.emit.add(link)
         return link
 

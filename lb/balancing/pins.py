@@ -5,6 +5,7 @@ bucket; a new one takes the place of the one that was asked for longest ago. The
 at once may be lost, and what is torn does not check, so that it was never there. A lost pin is learned again.
 """
 
+from collections.abc import Callable
 from hashlib import blake2b
 from struct import Struct
 from typing import NamedTuple, Protocol
@@ -13,8 +14,10 @@ from zlib import crc32
 WAYS = 8
 NOBODY = bytes(8)
 """The tag of a tenant that is not known."""
-_SIZE = 16 + 8 + 8 + 4
-"""Bytes of an entry: key, owner, tenant, checksum."""
+NEWS_SIZE = 16 + 8 + 8
+"""Bytes of what is told of an object: key, owner, tenant."""
+_SIZE = NEWS_SIZE + 4
+"""Bytes of an entry, with its checksum."""
 _SUM = Struct("<I")
 _BUCKET = WAYS * _SIZE
 _EMPTY = bytes(_SIZE)
@@ -53,12 +56,15 @@ class Pins:
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
         self._buckets = len(memory) // _BUCKET
+        self.tell: Callable[[bytes], None] | None = None
+        """Told of what is new, where there are replicas, as `adopt` takes it."""
         self.held = 0
         """Entries that this process has added to empty places."""
 
     def find(self, name: bytes) -> Pin | None:
         """Who holds the object of this name?"""
-        key, start, bucket = self._bucket(name)
+        key = blake2b(name, digest_size=16).digest()
+        start, bucket = self._bucket(key)
         at = _place(bucket, key)
         if at < 0:
             return None
@@ -68,23 +74,33 @@ class Pins:
 
     def learn(self, name: bytes, owner: bytes, tenant: bytes) -> None:
         """It was seen there. Whose it is never changes once it is known: who made it came first."""
-        key, start, bucket = self._bucket(name)
+        news = self._learn(blake2b(name, digest_size=16).digest(), owner, tenant)
+        if news and self.tell is not None:
+            self.tell(news)
+
+    def adopt(self, news: bytes) -> None:
+        """Learn what another replica was told."""
+        self._learn(news[:16], news[16:24], news[24:32])
+
+    def _learn(self, key: bytes, owner: bytes, tenant: bytes) -> bytes:
+        """Returns what is new, if anything is."""
+        start, bucket = self._bucket(key)
         at = _place(bucket, key)
         if at >= 0:
             before, whose = bucket[at + 16 : at + 24], bucket[at + 24 : at + 32]
             tenant = whose if whose != NOBODY else tenant
             if (before, whose) == (owner, tenant):
-                return
+                return b""
         else:
             at = _free(bucket)
             self.held += bucket[at : at + _SIZE] == _EMPTY
         body = key + owner + tenant
         self._to_front(start, bucket, at, body + _SUM.pack(crc32(body)))
+        return body
 
-    def _bucket(self, name: bytes) -> tuple[bytes, int, bytes]:
-        key = blake2b(name, digest_size=16).digest()
+    def _bucket(self, key: bytes) -> tuple[int, bytes]:
         start = int.from_bytes(key[:8], "little") % self._buckets * _BUCKET
-        return key, start, bytes(self._memory[start : start + _BUCKET])
+        return start, bytes(self._memory[start : start + _BUCKET])
 
     def _to_front(self, start: int, bucket: bytes, at: int, record: bytes) -> None:
         """Write this record first, in the place of the one that stood at `at`."""

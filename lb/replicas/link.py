@@ -1,4 +1,5 @@
-"""The link to the other replicas: budgets are agreed on several times a second, cooldowns are told at once.
+"""The link to the other replicas: budgets are agreed on several times a second; cooldowns, and what was learned of
+objects, are told at once.
 
 Nothing here is in a request's way. Without Redis each replica lives on its even part of every budget, by the last
 number of replicas that it knew, and says so; when Redis is back it goes on as before.
@@ -17,10 +18,12 @@ import redis.asyncio as redis_py
 from redis.exceptions import RedisError
 
 from lb.balancing.peers import key_of
+from lb.balancing.pins import Pins
 from lb.balancing.pool import Pool
 from lb.events import Cooled, Observer
 from lb.metering.lease import Grant, Report
 from lb.metering.quota import Quota
+from lb.replicas.pin_news import PinNews
 
 TICK_SECONDS = 0.25
 TIMEOUT_SECONDS = 1.0
@@ -28,6 +31,8 @@ GRACE_SECONDS = 5.0
 """After Redis has begun with nothing: until then all that live have reported."""
 PAUSE_SECONDS = 0.5
 PREFIX = "lb"
+COOLED, PINNED = f"{PREFIX}:cooled", f"{PREFIX}:pinned"
+"""Channels."""
 UNTOLD = 1000
 """Cooldowns that wait to be told; older ones are dropped, since every one ends by itself."""
 AGREE = files("lb.replicas").joinpath("agree.lua").read_text()
@@ -46,6 +51,7 @@ class Link(Observer):
         connect: Callable[[], "redis_py.Redis"],
         quota: Quota,
         pool: Pool,
+        pins: Pins,
         clock: Callable[[], float],
         say: Say,
         heard: Callable[[], None] = lambda: None,
@@ -59,6 +65,7 @@ class Link(Observer):
         self._name = secrets.token_hex(8)
         self._untold: deque[bytes] = deque(maxlen=UNTOLD)
         self._news = asyncio.Event()
+        self._pins = PinNews(pins, self._name.encode(), self._news.set)
         self.grace = GRACE_SECONDS
         self.up = False
         self.losses = 0
@@ -105,18 +112,22 @@ class Link(Observer):
         reports = self._quota.reports(self._clock())
         pipe = client.pipeline(transaction=False)
         for told in self._untold:
-            pipe.publish(f"{PREFIX}:cooled", told)
+            pipe.publish(COOLED, told)
         sent = len(self._untold)
+        pins, count = self._pins.next()
+        if count:
+            pipe.publish(PINNED, pins)
         for report in reports:
             pipe.eval(AGREE, 1, f"{PREFIX}:budget:{report.key}", *self._arguments(report))
-        if not sent and not reports:
+        if not sent and not count and not reports:
             pipe.ping()
         answers = await pipe.execute()
         for _ in range(sent):
             self._untold.popleft()
+        self._pins.told(count)
         grants = {
             report.key: Grant(int(cap), int(replicas), int(free), bool(pressed))
-            for report, (cap, replicas, free, pressed) in zip(reports, answers[sent:], strict=False)
+            for report, (cap, replicas, free, pressed) in zip(reports, answers[sent + bool(count) :], strict=False)
         }
         self._quota.grant(self._clock(), grants)
 
@@ -127,10 +138,12 @@ class Link(Observer):
 
     async def _listen(self, client: "redis_py.Redis") -> None:
         async with client.pubsub(ignore_subscribe_messages=True) as channel:
-            await channel.subscribe(f"{PREFIX}:cooled")
+            await channel.subscribe(COOLED, PINNED)
             while True:
                 message = await channel.get_message(timeout=TIMEOUT_SECONDS)
-                if message is not None:
+                if message is not None and message["channel"] == PINNED.encode():
+                    self._pins.hear(message["data"])
+                elif message is not None:
                     self._hear(message["data"])
 
     def _hear(self, data: bytes) -> None:

@@ -9,6 +9,7 @@ import pytest
 from redis_server import Server
 
 from lb.balancing.backend import Backend
+from lb.balancing.pins import NOBODY, Pin, Pins, size_of, tag
 from lb.balancing.pool import Pool
 from lb.events import Cooled, Event
 from lb.metering.budget import Estimate
@@ -30,7 +31,8 @@ class Replica:
         self.told: list[Event] = []
         self.said: list[tuple[str, str]] = []
         self.pool = Pool(BACKENDS, self.told.append)
-        self.link = Link(lambda: client(url, None), self.quota, self.pool, time.monotonic, self._say)
+        self.pins = Pins(bytearray(size_of(20_000)))
+        self.link = Link(lambda: client(url, None), self.quota, self.pool, self.pins, time.monotonic, self._say)
         self.link.grace = GRACE
         self._task = asyncio.create_task(self.link.run())
 
@@ -180,3 +182,18 @@ async def test_without_redis_at_the_start_a_replica_serves(server: Server) -> No
         assert replica.said[0][0] == "warning"
     finally:
         await replica.stop()
+
+
+async def test_what_one_replica_learns_of_objects_all_know(server: Server) -> None:
+    async with World(server, 3) as world:
+        first, *others = world.replicas
+        owner, ada = tag("https://a.example"), tag("tenant", "ada")
+        names = [b"resp_%d" % number for number in range(5000)]
+        for name in names:
+            first.pins.learn(name, owner, ada)
+        await world.until(lambda: all(replica.pins.find(names[-1]) for replica in others))
+        for replica in others:
+            found = sum(replica.pins.find(name) == Pin(owner, ada) for name in names)
+            assert found == sum(first.pins.find(name) is not None for name in names)
+            replica.pins.learn(names[0], owner, NOBODY)
+        assert first.pins.find(names[0]) == Pin(owner, ada)

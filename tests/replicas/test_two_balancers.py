@@ -35,3 +35,25 @@ async def test_two_balancers_share_a_budget_and_go_on_without_redis(server: Serv
             assert "lb_redis_losses_total 1.0" in metrics
             status = await left.status()
             assert status["requests"]["outcomes"]["relayed"] == 10
+
+
+async def test_what_one_balancer_has_made_is_known_to_the_other_and_to_no_other_tenant(server: Server) -> None:
+    async with Simulator() as one, Simulator() as two:
+        keys = {"LB_CLIENT_KEYS": "ada:key-a,bob:key-b", "LB_REDIS_URL": server.url, "LB_POLICY": "round-robin"}
+        settings = backends(one, two, **keys)
+        async with Balancer(**settings) as left, Balancer(**settings) as right, aiohttp.ClientSession() as session:
+            for balancer in (left, right):
+                await balancer.line(lambda line: line["event"] == "Replicas agree through Redis")
+            url, ada, bob = "{}/openai/v1/responses{}", {"api-key": "key-a"}, {"api-key": "key-b"}
+            names = []
+            for _ in range(6):
+                asked = {"model": "chat", "input": "hi"}
+                async with session.post(url.format(left.url, ""), json=asked, headers=ada) as reply:
+                    names.append((await reply.json())["id"])
+            await asyncio.sleep(0.6)  # a round
+            for name in names:
+                async with session.get(url.format(right.url, f"/{name}"), headers=ada) as reply:
+                    assert (reply.status, reply.headers["x-lb-attempts"]) == (200, "1")
+                async with session.get(url.format(right.url, f"/{name}"), headers=bob) as reply:
+                    assert reply.status == 404
+                    assert "x-lb-backend" not in reply.headers
