@@ -18,9 +18,9 @@ import orjson
 
 from lb.audit.frames import LINE, ONE, THREE, Messages
 
-BATCH_SECONDS = 0.02
+BATCH_SECONDS = 0.1
 """The first capture waits so long for others, so that one system call takes many."""
-PIECES = 128
+PIECES = 512
 """Buffers for one system call; the system allows 1024."""
 FIRST_DELAY = 1.0
 MAX_DELAY = 30.0
