@@ -77,7 +77,7 @@ class Exports:
 
     def _open_traces(self, config: Config) -> list[Exporting]:
         telemetry = config.telemetry
-        carriers = _carriers(telemetry, config.platform.azure_client_id)
+        carriers = _carriers(config)
         if not carriers:
             return []
         pace = Pace(telemetry.queue_size, telemetry.batch_size, telemetry.schedule_delay / 1000)
@@ -110,7 +110,7 @@ class Exports:
         telemetry, started = self._config.telemetry, int(self._wall() * 1e9)
         bounds = self._config.metrics.second_buckets
         points = Points(resource(telemetry), SCOPE, version("openai-lb"), started, bounds)
-        send = OtlpMetrics(sender(receiver(telemetry, "metrics"), "metrics"))
+        send = OtlpMetrics(sender(receiver(self._config, "metrics"), "metrics"))
         return Reporting(measuring, read, points, send, self._wall, self._say)
 
 
@@ -132,13 +132,14 @@ def resource(telemetry: TelemetrySection) -> dict[str, str]:
     }
 
 
-def _carriers(telemetry: TelemetrySection, client_id: str | None) -> Sequence[Carrier]:
+def _carriers(config: Config) -> Sequence[Carrier]:
+    telemetry = config.telemetry
     found: list[Carrier] = []
     if telemetry.otlp_traces:
         from lb.telemetry.otel.otlp import OtlpTraces, sender
 
         envelope = Envelope(resource(telemetry).items(), SCOPE, version("openai-lb"))
-        found.append(OtlpTraces(sender(receiver(telemetry, "traces"), "traces"), envelope))
+        found.append(OtlpTraces(sender(receiver(config, "traces"), "traces"), envelope))
     if telemetry.azure_traces and telemetry.connection_string is not None:
         from lb.telemetry.otel.azure import AzureTraces
 
@@ -150,18 +151,20 @@ def _carriers(telemetry: TelemetrySection, client_id: str | None) -> Sequence[Ca
                 version("openai-lb"),
                 timeout=telemetry.timeout,
                 identity=bool(said),
-                client_id=said.get("clientid") or client_id,
+                client_id=said.get("clientid") or config.platform.azure_client_id,
             )
         )
     return found
 
 
-def receiver(telemetry: TelemetrySection, signal: Literal["traces", "metrics"]) -> "Receiver":
+def receiver(config: Config, signal: Literal["traces", "metrics"]) -> "Receiver":
     """Where a signal goes, and how."""
     from lb.telemetry.otel.otlp import Receiver
 
+    telemetry = config.telemetry
+    url = telemetry.url(signal)
     return Receiver(
-        telemetry.url(signal),
+        url,
         telemetry.protocol == "grpc",
         telemetry.header_pairs(),
         telemetry.timeout,
@@ -170,4 +173,5 @@ def receiver(telemetry: TelemetrySection, signal: Literal["traces", "metrics"]) 
         telemetry.certificate,
         telemetry.client_certificate,
         telemetry.client_key,
+        config.proxy_for(url),
     )

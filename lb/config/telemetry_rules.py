@@ -10,7 +10,7 @@ from lb.config.settings import BY_VARIABLE, Path
 from lb.extras import to_install
 
 Conflict = tuple[tuple[Path, ...], str]
-_PACKAGES = ("requests", "grpc", "opentelemetry.sdk", "opentelemetry.proto")
+_PACKAGES = ("urllib3", "grpc", "opentelemetry.sdk", "opentelemetry.proto")
 _AZURE = "azure.monitor.opentelemetry.exporter"
 
 
