@@ -12,7 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import orjson
@@ -81,7 +81,7 @@ class Clerk:
             wait = max(0.0, due - loop.time()) if self._done else None
             await asyncio.wait({reading}, timeout=wait)
             if reading.done():
-                received = reading.result()
+                received = b"" if reading.exception() else reading.result()
                 if not received:
                     break
                 due = due if self._done else loop.time() + BATCH_SECONDS
@@ -170,8 +170,9 @@ async def _serve(fd: int) -> None:
     parent = os.getppid()
 
     async def tell(message: bytes) -> None:
-        writer.write(message)
-        await writer.drain()
+        with suppress(ConnectionError):  # the balancer is gone: nobody is left to be told
+            writer.write(message)
+            await writer.drain()
 
     (length,) = ONE.unpack(await reader.readexactly(ONE.size))
     settings = orjson.loads(await reader.readexactly(length))

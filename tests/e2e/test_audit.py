@@ -1,6 +1,7 @@
 """The audit of the real command: what the official SDK said and got is what stands in the records."""
 
 import asyncio
+import fcntl
 import json
 import signal
 import stat
@@ -132,6 +133,33 @@ async def test_a_stream_that_was_left_is_recorded_with_what_went_out(tmp_path: P
         (record,) = await said(path, lambda found: len(found) == 1)
     assert record["outcome"] == "abandoned"
     assert 5 < len(record["response"][0]["content"].split()) < 300
+
+
+async def test_a_balancer_that_is_killed_leaves_no_clerk_behind_and_what_it_had_is_written(
+    three: list[Simulator], tmp_path: Path
+) -> None:
+    path = tmp_path / "audit.jsonl"
+    async with audited(three, path) as balancer, client(balancer, "key-a") as sdk:
+        await chat(sdk, "the last words")
+        assert balancer.process is not None
+        await asyncio.sleep(0.4)  # it is with the clerk by now, and not yet in the file
+        balancer.process.kill()
+        found = await said(path, lambda found: len(found) == 1)
+        assert found[0]["prompt"][0]["content"] == "the last words"
+        async with asyncio.timeout(10):
+            while True:  # whoever writes to it holds a lock on it
+                with path.open("rb") as file:
+                    if not held(file.fileno()):
+                        break
+                await asyncio.sleep(0.05)
+
+
+def held(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
 
 
 async def test_nothing_of_a_prompt_is_anywhere_else(three: list[Simulator], tmp_path: Path) -> None:
