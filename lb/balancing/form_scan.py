@@ -17,6 +17,7 @@ _WIDE = re.compile(rb"(?:--)?[ \t]{1024}")
 """More white space than is kept; RFC 2046 allows any number of bytes of it, for mail, and no client sends one."""
 _HEAD_MAX = 8192
 """Bytes of a part's head, which must be kept until it is complete; real ones have some hundred."""
+_NO_BLANK = "the form has a field `model` without a blank line behind its head"
 PARTS_MAX = 4096
 """Of a form; each costs some microseconds, during which nobody else is served."""
 
@@ -48,6 +49,8 @@ class FormScan:
             at = found + len(self._mark)
             line = self._delimiter(data, found)
             if line is not None:
+                if self._offset + found == self.value_at:  # its blank line is the end of the line before the boundary
+                    raise Ambiguous(_NO_BLANK)
                 self._take(data, done, found - 2)
                 self._end_part()
                 done = at = line.start(2)
@@ -119,7 +122,7 @@ class FormScan:
     def _end_part(self) -> None:
         """A part without a blank line has no content for some readers."""
         if self._head and names_model(self._head):
-            raise Ambiguous("the form has a field `model` without a blank line behind its head")
+            raise Ambiguous(_NO_BLANK)
         self._head = None
 
 

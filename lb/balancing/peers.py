@@ -25,7 +25,7 @@ class Ejection(NamedTuple):
 
     def recalled(self, moment: float) -> "Ejection":
         """As it is after an operator's word at that moment, where it was told before."""
-        return self._replace(until=min(self.until, moment)) if self.changed < moment else self
+        return self._replace(until=min(self.until, moment)) if self.changed <= moment else self
 
 
 class Belief(NamedTuple):

@@ -297,14 +297,15 @@ class Workers(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from("ab"), out=st.booleans())
     def an_operator_switches(self, name: str, out: bool) -> None:
-        now = self.family.one.now
+        now = self.family.workers[0].now
         self.orders.switch(now, Backend(name, f"https://{name}"), out=out)
         self.out = self.out | {name} if out else self.out - {name}
         self.family.wait(0.01)
 
     @rule(name=st.sampled_from("ab"), deployment=st.sampled_from(["chat", "embedding"]))
     def an_operator_ends_an_absence(self, name: str, deployment: str) -> None:
-        now = self.family.one.now
+        self.family.wait(0.01)  # nobody decides in the very moment in which something is learned
+        now = self.family.workers[0].now
         self.orders.recall(now, Backend(name, f"https://{name}"), deployment)
         self.family.wait(0.01)
         for worker in self.family.workers:
