@@ -69,6 +69,8 @@ _GATES = {
 }
 """Without one of these there is nothing to search for."""
 _ANYTHING = (b'"',)
+_SMALL = 64 * 1024
+"""Bytes: a larger body, most of which is a picture, is gone through once and not for each gate."""
 
 
 def mentions(found: Scene, body: bytes) -> bool:
@@ -82,9 +84,8 @@ def mentions(found: Scene, body: bytes) -> bool:
 def searched(found: Scene, body: bytes) -> list[Reference]:
     """The references of path, query and body, found by a search. Raises `Unread` for more than `MOST`."""
     references = [Reference(Kind.PATH, name) for name in found.ids]
-    if not mentions(found, body):
+    if len(body) <= _SMALL and not mentions(found, body):
         return references
-    anywhere = b'"item_reference"' in body
     chat = found.collection == "chat"
     seen = 0
     for match in _NAMING.finditer(body):
@@ -96,11 +97,18 @@ def searched(found: Scene, body: bytes) -> list[Reference]:
             if names is None:
                 return exact(found, body)
             seen += len(names)
-            kinds = [(_kind(key, one, anywhere), one) for one in names if one]
+            kinds = [(_kind(key, one), one) for one in names if one]
             references += [Reference(kind, one) for kind, one in kinds if kind is not None]
         if len(references) > MOST or seen > MOST:
             raise Unread(TOO_MANY)
-    return references
+    return _needed(references, body)
+
+
+def _needed(references: list[Reference], body: bytes) -> list[Reference]:
+    """Items that come without their content are needed, as any other object."""
+    if all(reference.kind is not Kind.ITEM for reference in references) or b'"item_reference"' not in body:
+        return references
+    return [Reference(Kind.OBJECT, name) if kind is Kind.ITEM else Reference(kind, name) for kind, name in references]
 
 
 def _listed(body: bytes, at: int) -> Sequence[bytes] | None:
@@ -118,7 +126,7 @@ def _listed(body: bytes, at: int) -> Sequence[bytes] | None:
     return names
 
 
-def _kind(key: bytes, name: bytes, items_count: bool) -> Kind | None:
+def _kind(key: bytes, name: bytes) -> Kind | None:
     """What a name under this key means; None: nothing."""
     if key == b"previous_response_id":
         return Kind.PREVIOUS
@@ -126,7 +134,7 @@ def _kind(key: bytes, name: bytes, items_count: bool) -> Kind | None:
         return Kind.OBJECT
     if not _ITEM.match(name):
         return None
-    return Kind.OBJECT if items_count else Kind.ITEM
+    return Kind.ITEM
 
 
 def hides(body: bytes) -> bool:
@@ -142,30 +150,30 @@ def exact(found: Scene, body: bytes) -> list[Reference]:
         raise Unread("it is no JSON") from None
     references = [Reference(Kind.PATH, name) for name in found.ids]
     try:
-        references += _walk(document, found.collection == "chat", b"item_reference" in body)
+        references += _walk(document, found.collection == "chat")
     except RecursionError:
         raise Unread("it is nested too deeply") from None
     if len(references) > MOST:
         raise Unread(TOO_MANY)
-    return references
+    return _needed(references, body)
 
 
 class _Pairs(list[Any]):
     """An object with all of its keys."""
 
 
-def _walk(value: Any, chat: bool, anywhere: bool) -> Iterator[Reference]:
+def _walk(value: Any, chat: bool) -> Iterator[Reference]:
     if isinstance(value, _Pairs):
         for key, inner in value:
             if key not in _OPAQUE:
-                yield from _named(key, inner, chat, anywhere)
-                yield from _walk(inner, chat, anywhere)
+                yield from _named(key, inner, chat)
+                yield from _walk(inner, chat)
     elif isinstance(value, list):
         for inner in value:
-            yield from _walk(inner, chat, anywhere)
+            yield from _walk(inner, chat)
 
 
-def _named(key: str, value: Any, chat: bool, anywhere: bool) -> Iterator[Reference]:
+def _named(key: str, value: Any, chat: bool) -> Iterator[Reference]:
     """What one member of an object names."""
     if key == "encrypted_content" and isinstance(value, str) and len(value) >= _SEALED_MIN:
         yield Reference(Kind.SEALED, value.encode("utf-8", "replace")[:SEALED_MAX])
@@ -173,6 +181,6 @@ def _named(key: str, value: Any, chat: bool, anywhere: bool) -> Iterator[Referen
         return
     for one in value if isinstance(value, list) and not isinstance(value, _Pairs) else (value,):
         name = one.encode("utf-8", "replace") if isinstance(one, str) else b""
-        kind = _kind(key.encode(), name, anywhere) if ID.fullmatch(name) else None
+        kind = _kind(key.encode(), name) if ID.fullmatch(name) else None
         if kind is not None:
             yield Reference(kind, name)
