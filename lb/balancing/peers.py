@@ -24,8 +24,9 @@ class Ejection(NamedTuple):
     misconfigured: bool = False
 
     def recalled(self, moment: float) -> "Ejection":
-        """As it is after an operator's word at that moment, where it was told before."""
-        return self._replace(until=min(self.until, moment)) if self.changed <= moment else self
+        """As it is after an operator's word at that moment, where it was told before: over since it began, so that it
+        is the same for whoever hears of one such word or of several."""
+        return self._replace(until=min(self.until, self.since)) if self.changed <= moment else self
 
 
 class Belief(NamedTuple):
