@@ -12,7 +12,7 @@ from lb.sim import Simulator
 TENANTS = "tenants: [{name: ada, requests_per_minute: 20}]"
 
 
-async def test_two_balancers_share_a_budget_and_go_on_without_redis(server: Server) -> None:
+async def test_two_balancers_share_a_budget_and_go_on_without_redis_and_with_it_again(server: Server) -> None:
     async with Simulator() as one:
         settings = backends(
             one, LB_CLIENT_KEYS="ada:key-a", LB_CONFIG_INLINE=TENANTS, LB_REDIS_URL=server.url, LB_EXPLAIN="true"
@@ -33,8 +33,14 @@ async def test_two_balancers_share_a_budget_and_go_on_without_redis(server: Serv
                 metrics = await reply.text()
             assert "lb_redis_up 0.0" in metrics
             assert "lb_redis_losses_total 1.0" in metrics
-            status = await left.status()
-            assert status["requests"]["outcomes"]["relayed"] == 10
+            served = [(await each.status())["requests"]["outcomes"]["relayed"] for each in (left, right)]
+            assert sum(served) == 20
+            await server.start()
+            for balancer in (left, right):
+                await balancer.line(lambda line: line["event"] == "Redis is back", 20)
+            async with client(left, "key-a") as to_left, client(right, "key-a") as to_right:
+                found = await asyncio.gather(*[ask(sdk) for sdk in (to_left, to_right) for _ in range(15)])
+                assert 20 + found.count(200) < 40, "less than twice the limit in a minute in which Redis was lost"
 
 
 async def test_what_one_balancer_has_made_is_known_to_the_other_and_to_no_other_tenant(server: Server) -> None:
