@@ -201,6 +201,49 @@ async def encrypted(client: AsyncOpenAI, pause: Pause) -> None:
         await pause()
 
 
+async def tuning(client: AsyncOpenAI, pause: Pause) -> None:
+    """A file uploaded in parts, a fine-tuning job that reads it, and the file that the job makes."""
+    upload = await client.uploads.create(
+        bytes=len(TEXT), filename="t.jsonl", mime_type="text/plain", purpose="fine-tune"
+    )
+    await pause()
+    parts = [(await client.uploads.parts.create(upload.id, data=data)).id for data in (TEXT[:10], TEXT[10:])]
+    await pause()
+    done = await client.uploads.complete(upload.id, part_ids=parts)
+    assert done.file
+    await pause()
+    job = await client.fine_tuning.jobs.create(model="gpt", training_file=done.file.id)
+    while job.status != "succeeded":
+        await pause()
+        job = await client.fine_tuning.jobs.retrieve(job.id)
+    await pause()
+    assert len(await listed(client.fine_tuning.jobs.list_events(job.id, limit=1))) == 2
+    await pause()
+    assert (await client.files.content(job.result_files[0])).text.startswith("step")
+
+
+async def evaluation(client: AsyncOpenAI, pause: Pause) -> None:
+    """An eval, a run of it over a file, and a video."""
+    file = await client.files.create(file=("e.jsonl", b'{"item":{}}'), purpose="evals")
+    await pause()
+    made = await client.evals.create(
+        name="e", data_source_config={"type": "custom", "item_schema": {"type": "object"}}, testing_criteria=[]
+    )
+    await pause()
+    source: Any = {"type": "jsonl", "source": {"type": "file_id", "id": file.id}}
+    run = await client.evals.runs.create(made.id, name="r", data_source=source)
+    await pause()
+    for _ in range(2):
+        run = await client.evals.runs.retrieve(run.id, eval_id=made.id)  # type: ignore[assignment]
+    assert (run.status, run.result_counts.passed) == ("completed", 1)
+    video = await client.videos.create(prompt="a lighthouse")
+    await pause()
+    while video.status != "completed":
+        video = await client.videos.retrieve(video.id)
+    await pause()
+    assert b"ftyp" in (await client.videos.download_content(video.id)).content
+
+
 SCRIPTS: dict[str, Script] = {
     "chain": chain,
     "background": background,
@@ -210,6 +253,8 @@ SCRIPTS: dict[str, Script] = {
     "vector_store": vector_store,
     "container": container,
     "encrypted": encrypted,
+    "tuning": tuning,
+    "evaluation": evaluation,
 }
 
 

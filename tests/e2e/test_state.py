@@ -12,6 +12,7 @@ from lb.sim import Simulator
 pytestmark = [
     pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:The Assistants API is deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:The Sora API:DeprecationWarning"),
 ]
 EVERYWHERE = {"LB_POLICY": "round-robin"}
 """The next request goes to the next backend, unless somebody knows better."""
