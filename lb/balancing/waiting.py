@@ -45,8 +45,8 @@ class Waiting(Generic[G]):
 
     def __init__(self) -> None:
         self._parties: dict[str, _Party[G]] = {}
-        self._owed: dict[str, float] = {}
-        """The clocks of those that were served and wait for nothing now, where they are ahead of the present."""
+        self._owed: dict[str, tuple[int, float]] = {}
+        """Classes and clocks of those that were served and wait for nothing now, while they are ahead of the present."""
         self._present: dict[int, float] = {}
         """By class: the clock of who was served last."""
 
@@ -63,7 +63,8 @@ class Waiting(Generic[G]):
         asker = guest.asker
         party = self._parties.get(asker.name)
         if party is None:
-            due = max(self._owed.pop(asker.name, 0.0), self._present.get(asker.priority, 0.0))
+            _, owed = self._owed.pop(asker.name, (0, 0.0))
+            due = max(owed, self._present.get(asker.priority, 0.0))
             party = self._parties[asker.name] = _Party(asker, due)
         party.guests[guest] = None
         if back:
@@ -79,14 +80,15 @@ class Waiting(Generic[G]):
         if not party.guests:
             del self._parties[guest.asker.name]
             if party.due > self._present.get(party.asker.priority, 0.0):
-                self._owed[guest.asker.name] = party.due
+                self._owed[guest.asker.name] = party.asker.priority, party.due
 
     def serve(self, guest: G) -> None:
         """It is this one's turn."""
         party = self._parties[guest.asker.name]
         self._present[party.asker.priority] = party.due
         party.due += 1 / party.asker.weight
-        self._owed = {name: due for name, due in self._owed.items() if due > party.due}
+        ahead = self._present.get
+        self._owed = {name: clock for name, clock in self._owed.items() if clock[1] > ahead(clock[0], 0.0)}
         self.leave(guest)
 
     def heads(self) -> list[G]:

@@ -36,6 +36,7 @@ class Writer:
         again in the child."""
         self._shared = True  # from now on the stream has several writers
         self._closing = threading.Event()
+        self._closed = False
         self._lock = threading.Lock()
         self._lines: list[bytes] = []
         self._size = 0
@@ -50,13 +51,15 @@ class Writer:
     def write(self, line: bytes) -> None:
         """Take one line, its newline included. Never blocks, never raises."""
         with self._lock:
-            if self._size + len(line) > self._keep:
+            size = self._size + len(line)
+            if size > self._keep:
                 self._dropped += 1
                 self.lost += 1
                 return
-            self._lines.append(line)
-            self._size += len(line)
-            if len(self._lines) > 1 and not self._closing.is_set():
+            self._size = size
+            lines = self._lines
+            lines.append(line)
+            if len(lines) > 1 and not self._closed:
                 return
         self._wake()
 
@@ -70,6 +73,7 @@ class Writer:
         Then there is no thread any more, so the process may fork; later lines are written by whoever brings them, as
         long as the other side takes them at once.
         """
+        self._closed = True
         self._closing.set()
         self._some.set()
         thread = self._thread

@@ -134,7 +134,7 @@ def test_a_join_does_not_mind_order_or_repetition() -> None:
     assert found == {
         Belief(
             cooling_until=1013.0,
-            ejection=Ejection(1012.0, 1013.0, 20.0, 1012.0),
+            ejection=Ejection(1012.0, 1012.0, 20.0, 1012.0),
             told=1011.0,
             reason="HTTP 429",
             recalled=1013.0,
