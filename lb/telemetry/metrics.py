@@ -240,4 +240,9 @@ class Metrics(Observer):
                 zeros[name, *place] = 0.0
             zeros["lb_ejections_total", *place, "faults"] = zeros["lb_ejections_total", *place, "misconfigured"] = 0.0
             zeros["lb_exhausted_total", place[1]] = 0.0
+            zeros["lb_healed_total", place[0]] = 0.0
+        if zeros:
+            zeros["lb_scattered_total",] = 0.0
+        for tenant in {tenant for tenant, _ in self._asked if tenant is not None}:
+            zeros["lb_trespasses_total", self.tenants.admit(tenant)] = 0.0
         return zeros
