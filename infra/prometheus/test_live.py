@@ -125,9 +125,18 @@ async def traffic(url: str) -> None:
             async with session.post(url + call, json=body, headers=headers) as reply:
                 await reply.read()
 
+        async def trespass() -> None:
+            """One tenant asks for what another one made."""
+            made = {"model": "chat", "input": "hello"}
+            async with session.post(url + "responses", json=made, headers={"api-key": KEYS[0]}) as reply:
+                told = await reply.json()
+            if "id" in told:
+                async with session.get(url + "responses/" + told["id"], headers={"api-key": KEYS[1]}) as reply:
+                    assert reply.status == 404
+
         end, number = time.monotonic() + TRAFFIC_SECONDS, 0
         while time.monotonic() < end:
-            await asyncio.gather(*(one(number + i) for i in range(12)))
+            await asyncio.gather(trespass(), *(one(number + i) for i in range(12)))
             number += 12
             await asyncio.sleep(0.3)
 
