@@ -46,7 +46,7 @@ class Waiting(Generic[G]):
     def __init__(self) -> None:
         self._parties: dict[str, _Party[G]] = {}
         self._owed: dict[str, tuple[int, float]] = {}
-        """Classes and clocks of those that were served and wait for nothing now, while they are ahead of the present."""
+        """Class and clock of those that were served and wait for nothing now, while that is ahead of the present."""
         self._present: dict[int, float] = {}
         """By class: the clock of who was served last."""
 
