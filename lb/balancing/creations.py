@@ -19,6 +19,7 @@ _INTO = frozenset(
     {
         "data", "output", "item", "response", "conversation", "content", "annotations", "file", "text", "part",
         "outputs", "image_file", "container", "annotation", "message", "delta", "step_details", "message_creation",
+        "generations",
     }
 )  # fmt: skip
 """Members below which objects are told of."""

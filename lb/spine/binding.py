@@ -20,6 +20,8 @@ from lb.spine.learner import Learner
 
 _STORED = re.compile(rb'"store"\s*:\s*true')
 _JSON = re.compile(rb"(?:\xef\xbb\xbf)?\s*[{\[]")
+_NOT_READING = frozenset({"POST", "HEAD", "OPTIONS"})
+"""Methods that tell nothing of what a collection holds. Some servers do not mind the case of the others."""
 _SHOWN = 10
 """Objects that an answer names at most."""
 
@@ -50,17 +52,23 @@ class Bindings:
         if route.operation is Operation.INFERENCE and (self.cache_keys or self.prefix):
             request.key = key_of(body, self.prefix, told=self.cache_keys)
         found = None if self.affinity is None else scene(request.target)
-        if found is None or self.affinity is None:
-            return None
+        return (
+            None if found is None or self.affinity is None else self._bind(request, route, self.affinity, found, body)
+        )
+
+    def _bind(self, request: Request, route: Route, affinity: Affinity, found: Scene, body: bytes) -> Refusal | None:
         tenant = tenant_of(request)
+        unshared = None if tenant is None else _unshared(request, found)
+        if unshared is not None:
+            return unshared
         if found == CHAT and not mentions(found, body) and (tenant is None or not hides(body)):
             return None  # nearly always, and nearly all requests are chats
         try:
-            outcome = _look_up(self.affinity, found, _text(request, found, body), tenant)
+            outcome = _look_up(affinity, found, _text(request, found, body), tenant)
         except Unread as problem:
             if tenant is not None:
                 return Refusal(400, "BadRequest", f"It cannot be told which objects this request names: {problem}.")
-            outcome = self.affinity.bind(searched(found, b""), None)
+            outcome = affinity.bind(searched(found, b""), None)
         if isinstance(outcome, Foreign | Apart):
             return self._refuse(request, route, outcome)
         request.binding = outcome
@@ -94,6 +102,19 @@ class Bindings:
         if found.collection == "chat" and request.method == "POST" and not _stores(request):
             return None
         return Learner(self.affinity, request.sent_to, _maker(request), reply)
+
+
+def _unshared(request: Request, found: Scene) -> Refusal | None:
+    """Why somebody who has objects of his own may not ask this, where nobody could tell whose is what it reaches."""
+    if found.odd:
+        return Refusal(400, "BadRequest", "The path names objects in a way that may be read differently behind us.")
+    if found.whole and request.method not in _NOT_READING and request.handshake is None:
+        return Refusal(
+            403,
+            "403",
+            "This would tell of everybody's objects and cannot be narrowed to your own. Ask for single objects by id.",
+        )
+    return None
 
 
 def _look_up(affinity: Affinity, found: Scene, body: bytes, tenant: str | None) -> Binding | Foreign | Apart | None:

@@ -406,3 +406,49 @@ async def test_objects_can_be_spread() -> None:
     for one in three_times("threads"):
         await story.ask(one)
     assert len(set(story.asked)) == 3
+
+
+UNSHARED = [
+    (b"/openai/threads?api-version=1", "GET", 403),
+    (b"/openai/v1/uploads", "GET", 403),
+    (b"/openai/v1/conversations", "GET", 403),
+    (b"/openai/v1/files", "get", 403),
+    (b"/anthropic/v1/messages/batches", "GET", 403),
+    (b"/anthropic/v1/files", "GET", 403),
+    (b"/openai/v1/files;x=1", "GET", 400),
+    (b"/openai/v1/files/file-12345%20", "GET", 400),
+    (b"/openai/v1/files/file-12345%20", "DELETE", 400),
+    (b"/openai/v1/x/../files", "GET", 400),
+    (b"/anthropic/v1/messages/batches/%6Dsgbatch_12345;", "GET", 400),
+]
+
+
+@pytest.mark.parametrize(("target", "method", "expected"), UNSHARED)
+async def test_what_would_tell_of_everybodys_objects_is_told_to_nobody_who_has_a_name(
+    target: bytes, method: str, expected: int
+) -> None:
+    story = Bound({"a": [ok()]})
+    client = await story.ask(get(target, method, caller="bob"))
+    assert client.status == expected
+    assert story.asked == []
+    assert (await story.ask(get(target, method))).status == 200
+
+
+async def test_an_anthropic_batch_belongs_to_who_made_it() -> None:
+    made = ok(b'{"id":"msgbatch_12345","type":"message_batch"}')
+    story = Bound({"a": [made, ok()]})
+    batches = b"/anthropic/v1/messages/batches"
+    await story.ask(request(batches, body=b'{"requests":[]}', caller="ada"))
+    assert (await story.ask(get(batches + b"/msgbatch_12345/results", caller="bob"))).status == 404
+    assert (await story.ask(get(batches + b"/msgbatch_12345/results", caller="ada"))).status == 200
+
+
+async def test_the_videos_of_a_job_are_found_where_it_ran() -> None:
+    told = ok(b'{"id":"task_12345","generations":[{"id":"gen_12345","job_id":"task_12345"}]}')
+    story = Bound({"a": [ok()], "b": [told, ok()]}, {"task_12345": "b"}, tenant="ada")
+    video = b"/openai/v1/video/generations/"
+    await story.ask(get(video + b"jobs/task_12345", caller="ada"))
+    assert (await story.ask(get(video + b"gen_99999/content/video", caller="ada"))).status == 200
+    assert (await story.ask(get(video + b"gen_12345/content/video", caller="bob"))).status == 404
+    assert (await story.ask(get(video + b"gen_12345/content/video", caller="ada"))).status == 200
+    assert story.asked == ["b", "a", "b"]

@@ -205,6 +205,15 @@ async def test_parts_are_asked_for_unpacked() -> None:
     assert asked == [b"X-Other: 1\r\n"] * 3
 
 
+async def test_jobs_of_videos_are_a_list_too() -> None:
+    story = Shelf({"a": {"task_a1": 1}, "b": {"task_b2": 2}})
+    story.affinity.learn([Creation(b"task_b2", True)], "b", "bob")
+    story.affinity.learn([Creation(b"task_a1", True)], "a", "ada")
+    jobs = b"/openai/v1/video/generations/jobs"
+    assert ids(await story.list(target=jobs)) == ["task_b2", "task_a1"]
+    assert ids(await story.list(target=jobs, caller="ada")) == ["task_a1"]
+
+
 @pytest.mark.parametrize(
     ("target", "method"),
     [(FILES + b"/file-a1", "GET"), (FILES, "POST"), (b"/openai/v1/models", "GET"), (b"/openai/v1/responses", "GET")],
