@@ -14,12 +14,17 @@ KEY = b'"usage"'
 HELD = 64 * 1024
 """Bytes that may stand behind the usage and be held. The largest of what APIs put there is the `metadata` of a
 response: 16 pairs of at most 64 and 512 characters."""
+TRIED = 8
+"""Objects of that name, at a depth that counts, that are decoded at most: the last ones. An error costs a look at the
+whole text."""
 _OPENING = re.compile(r'"usage"[ \t\r\n]*:[ \t\r\n]*(?=\{)')
 _PLAIN_REST = re.compile(r'(?:\s*+,\s*+"[^"\\]*+"\s*+:\s*+(?:null|true|false|"[^"\\]*+"|-?[0-9.]++))*+\s*+\}\s*+')
 """The end of a JSON text that ends in order, with no more than plain members before it."""
 NEAR = 4 * 1024
 """Bytes that may stand behind it to be looked for in this way."""
-_STRUCTURE = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]', re.DOTALL)
+_STRUCTURE = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?+|[{}\[\]]', re.DOTALL)
+"""Strings, which hide what is in them, and brackets. A string that does not end reaches to the end of the text: it is
+not tried again from each quotation mark that it holds."""
 _DEPTHS = {"{": -1, "[": -1, "}": 1, "]": 1}
 _DECODER = json.JSONDecoder()
 
@@ -61,13 +66,13 @@ class Tail:
         if self._held is None:
             return None
         held = self._held.decode("utf-8", "replace")
-        for opening in reversed(list(_OPENING.finditer(held))):
+        for at in _members(held, deepest)[: -TRIED - 1 : -1]:
             try:
-                told, end = _DECODER.raw_decode(held, opening.end())
+                told, _ = _DECODER.raw_decode(held, at)
             except (ValueError, RecursionError):
                 continue
             usage = read_usage(told)
-            if usage is not None and 1 <= _depth(held, end) <= deepest:
+            if usage is not None:
                 return usage
         return None
 
@@ -100,6 +105,21 @@ def at_the_end(text: bytes) -> Usage | None:
     return read_usage(told) if last[end:] == "}" or _PLAIN_REST.fullmatch(last, end) else None
 
 
-def _depth(text: str, end: int) -> int:
-    """How deep the object that ends here stands: what closes behind it, less what opens."""
-    return sum(_DEPTHS.get(found[0], 0) for found in _STRUCTURE.findall(text, end))
+def _members(text: str, deepest: int) -> list[int]:
+    """Where the objects of that name begin that stand deep enough, and no deeper.
+
+    How deep one stands: what closes from there on, less what opens. It is counted in one pass for all, and only those
+    found are decoded, so a hostile text costs no more than another.
+    """
+    places = [found.end() for found in _OPENING.finditer(text)]
+    if not places:
+        return []
+    wanted, before, closed = frozenset(places), {}, 0
+    for found in _STRUCTURE.finditer(text, places[0]):
+        step = _DEPTHS.get(found[0])
+        if step is None:
+            continue
+        if found.start() in wanted:
+            before[found.start()] = closed
+        closed += step
+    return [at for at, count in before.items() if 1 <= closed - count <= deepest]
