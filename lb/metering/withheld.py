@@ -44,8 +44,9 @@ class Withheld:
             self._drop_lf = self._drop_lf and not self._held
         if self._open or len(self._held) > HELD:
             self._open = True
-            kept.append(self._held)
-            self._held = b""
+            rest = self._held.rstrip(b"\r\n")  # a line end may be the first half of the blank line
+            kept.append(rest)
+            self._held = self._held[len(rest) :]
         return b"".join(kept)
 
     def end(self) -> bytes:

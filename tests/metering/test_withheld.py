@@ -97,3 +97,13 @@ def test_an_event_too_large_to_be_held_is_let_go_as_it_comes() -> None:
     assert reader.feed(large[: HELD + 1]) == large[: HELD + 1]
     assert reader.feed(large[HELD + 1 : HELD + 9]) == large[HELD + 1 : HELD + 9]
     assert reader.feed(large[HELD + 9 :] + TOLD + DONE) + reader.end() == large[HELD + 9 :] + DONE
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_what_ends_an_event_too_large_to_be_held_may_be_cut_in_two(end: bytes) -> None:
+    large = said("x" * (HELD + 1000)).replace(b"\n", end)
+    behind = (TOLD + DONE).replace(b"\n", end)
+    for at in range(len(large) - 5, len(large) + 1):
+        assert passed(large + behind, at) == large + DONE.replace(b"\n", end)
+    assert passed(large, len(large) - len(end)) == large
+    assert passed(large[: -len(end)], HELD + 9) == large[: -len(end)]
