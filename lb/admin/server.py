@@ -144,7 +144,7 @@ class AdminServer:
     async def _sign_in(self, request: web.Request) -> web.Response:
         if not same_origin(request):
             raise Problem(403, "Not from another site's page.")
-        found = self._door.sign_in(str((await request.post()).get("key", "")).strip())
+        found = self._door.sign_in(await _key(request))
         if found is None:
             self._say("warning", "An operator's key was refused", peer=request.remote)
             return self._form.response(401, "This is no operator's key.")
@@ -164,6 +164,15 @@ class AdminServer:
         response = web.Response(status=303, headers={"location": f"{PATH}/"})
         response.del_cookie(COOKIE, path=PATH)
         return response
+
+
+async def _key(request: web.Request) -> str:
+    """The form's key. Raises `Problem` for what is no form: anybody may send anything here."""
+    try:
+        form = await request.post()
+    except (ValueError, LookupError):  # no such charset, bytes that are not in it, parts without a boundary
+        raise Problem(400, "This is no form.") from None
+    return str(form.get("key", "")).strip()
 
 
 @web.middleware

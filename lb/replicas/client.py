@@ -36,9 +36,12 @@ class EntraCredentials(CredentialProvider):
 
 
 def object_id(token: str) -> str:
-    """The `oid` claim. The signature is not our business: it is our own token."""
-    claims = token.split(".")[1]
-    found: object = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["oid"]
+    """The `oid` claim. The signature is not our business: it is our own token. Raises `ConnectionError` without one."""
+    try:
+        claims = token.split(".")[1]
+        found: object = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["oid"]
+    except (ValueError, LookupError, TypeError):
+        raise ConnectionError("the token for Redis names no object id") from None
     return str(found)
 
 

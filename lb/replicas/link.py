@@ -36,6 +36,8 @@ COOLED, PINNED = f"{PREFIX}:cooled", f"{PREFIX}:pinned"
 UNTOLD = 1000
 """Cooldowns that wait to be told; older ones are dropped, since every one ends by itself."""
 AGREE = files("lb.replicas").joinpath("agree.lua").read_text()
+LOST = "Redis cannot be reached: this replica lives on its even part of every budget"
+BROKEN = "Replicas do not agree, through a bug: this one lives on its even part of every budget, and tries again"
 _LOST = (RedisError, OSError, TimeoutError)
 
 
@@ -71,6 +73,7 @@ class Link(Observer):
         self.losses = 0
         """How often Redis was lost."""
         self._warned = False
+        self._puzzled = False
         self.tells = {Cooled: self._cooled}
         quota.share()
 
@@ -94,7 +97,9 @@ class Link(Observer):
                     tasks.create_task(self._listen(client))
                     tasks.create_task(self._agree(client))
             except* _LOST as lost:
-                self._down(lost.exceptions[0])
+                self._down("warning", LOST, lost.exceptions[0])
+            except* Exception as bug:  # whatever it is, the next try may do without
+                self._down("error", BROKEN, bug.exceptions[0])
             finally:
                 await _close(client)
             await asyncio.sleep(PAUSE_SECONDS)  # noqa: TID251 - nothing tells when Redis is back
@@ -147,7 +152,14 @@ class Link(Observer):
                     self._hear(message["data"])
 
     def _hear(self, data: bytes) -> None:
-        name, key, backend, deployment, seconds, reason = orjson.loads(data)
+        """Another replica's cooldown. What a later version adds is passed over, and so is what cannot be read."""
+        cooldown = _read(data)
+        if cooldown is None:
+            if not self._puzzled:
+                self._puzzled = True
+                self._say("warning", "A cooldown that was told through Redis cannot be read; such ones are passed over")
+            return
+        name, key, backend, deployment, seconds, reason = cooldown
         if name == self._name:
             return
         ours = next((known for known in self._pool.backends if known.name == backend), None)
@@ -160,16 +172,23 @@ class Link(Observer):
             self._say("info", "Replicas agree through Redis" if not self.losses else "Redis is back")
         self.up, self._warned = True, False
 
-    def _down(self, lost: BaseException) -> None:
+    def _down(self, level: str, event: str, lost: BaseException) -> None:
         self.losses += self.up
         self.up = False
         if not self._warned:
             self._warned = True
-            self._say(
-                "warning",
-                "Redis cannot be reached: this replica lives on its even part of every budget",
-                reason=f"{type(lost).__name__}: {lost}"[:200],
-            )
+            self._say(level, event, reason=f"{type(lost).__name__}: {lost}"[:200])
+
+
+def _read(data: bytes) -> tuple[str, str, str, str | None, float, str] | None:
+    """Name of the replica, key, backend, deployment, seconds, reason; None for what is not that."""
+    try:
+        name, key, backend, deployment, seconds, reason, *_ = orjson.loads(data)
+    except (ValueError, TypeError):
+        return None
+    texts = name, key, backend, reason, deployment or ""
+    whole = all(isinstance(text, str) for text in texts) and type(seconds) in (int, float) and seconds >= 0
+    return (name, key, backend, deployment, float(seconds), reason) if whole else None
 
 
 async def _close(client: "redis_py.Redis") -> None:

@@ -20,6 +20,8 @@ _TEXT = 256
 
 Kept = list[Any]
 """When it ended, and the facts of the request: a tuple, or what is read once somebody has read it."""
+Attempt = tuple[str | None, int | None, str, float, float | None, str]
+"""Backend, status, verdict, seconds, asked seconds, detail."""
 
 
 class Recent(Observer):
@@ -29,13 +31,14 @@ class Recent(Observer):
         self._wall = wall
         self._plain: deque[Kept] = deque(maxlen=most)
         self._notable: deque[Kept] = deque(maxlen=most)
-        self._failed: dict[str, list[Judged]] = {}
+        self._failed: dict[str, list[Attempt]] = {}
         """Attempts of running requests that were not relayed."""
         self.tells = {Judged: self._judged, Finished: self._finished}
 
     def _judged(self, event: Judged) -> None:
         if event.verdict != "relayed":
-            self._failed.setdefault(event.request_id, []).append(event)
+            attempt = event.backend.name, event.status, event.verdict, event.seconds, event.asked, event.detail
+            self._failed.setdefault(event.request_id, []).append(attempt)
 
     def _finished(self, event: Finished) -> None:
         first, usage = event.first_byte, event.usage
@@ -67,7 +70,7 @@ def _entry(kept: Kept) -> dict[str, Any]:
 def _read(
     at: float, request_id: str, method: str, tenant: str | None, deployment: str | None, outcome: Outcome,
     status: int | None, seconds: float, first: float | None, backend: str | None, tokens: int | None, detail: str,
-    attempts: int, waited: float, failed: list[Judged],
+    attempts: int, waited: float, failed: list[Attempt],
 ) -> dict[str, Any]:  # fmt: skip
     return {
         "at": round(at, 3),
@@ -87,10 +90,10 @@ def _read(
 
 
 def _attempts(
-    count: int, answered: bool, backend: str | None, status: int | None, waited: float, failed: list[Judged]
+    count: int, answered: bool, backend: str | None, status: int | None, waited: float, failed: list[Attempt]
 ) -> list[dict[str, Any]]:
     """Those that failed, then the one that was relayed, where there was one: a fault's own reply may have been, too."""
-    story = [_attempt(one.backend.name, one.status, one.verdict, one.seconds, one.asked, one.detail) for one in failed]
+    story = [_attempt(*one) for one in failed]
     if answered and len(failed) < count:
         story.append(_attempt(backend, status, "relayed", waited, None, ""))
     return story

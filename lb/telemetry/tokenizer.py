@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 
 from lb.extras import to_install
 from lb.metering.estimate import Count
 from lb.metering.usage import Usage
+from lb.telemetry.background import Background
 
 WAITING = 256
 """Estimates that may wait for their turn; what comes on top keeps the rough one."""
@@ -33,7 +33,7 @@ class Recounting:
 
     def __init__(self, count: Count) -> None:
         self._count = count
-        self._thread = ThreadPoolExecutor(1, "tokenizer")
+        self._thread = Background("tokenizer")
         self._waiting: dict[asyncio.Future[Usage], Callable[[Usage | None], None]] = {}
 
     def __call__(self, recount: Callable[[Count], Usage], told: Callable[[Usage | None], None]) -> None:
@@ -41,7 +41,7 @@ class Recounting:
         if len(self._waiting) >= WAITING:
             told(None)
             return
-        counting = asyncio.get_running_loop().run_in_executor(self._thread, recount, self._count)
+        counting = self._thread.run(recount, self._count)
         self._waiting[counting] = told
         counting.add_done_callback(self._done)
 
@@ -53,7 +53,7 @@ class Recounting:
 
     def close(self) -> None:
         """What waits is not counted any more: the rough estimate has to do."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._thread.close()
         waiting, self._waiting = self._waiting, {}
         for told in waiting.values():
             told(None)

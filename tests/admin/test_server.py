@@ -324,3 +324,18 @@ async def test_closing_ends_the_streams(listener: Listener, session: aiohttp.Cli
         listener.server = None
         await reply.content.read()
         assert reply.content.at_eof()
+
+
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [(f"{FORM}; charset=nope", b"key=a"), (FORM, b"key=\xff"), ("multipart/form-data", b"--x\r\n")],
+)
+async def test_what_is_no_form_is_the_callers_mistake(
+    listener: Listener, session: aiohttp.ClientSession, kind: str, body: bytes
+) -> None:
+    url = await listener.up(KEYS)
+    async with session.post(f"{url}/page/login", data=body, headers={"content-type": kind}) as reply:
+        assert reply.status == 400

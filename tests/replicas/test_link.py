@@ -1,6 +1,7 @@
 """Replicas that share budgets and cooldowns through a real Redis."""
 
 import asyncio
+import json
 import random
 import time
 from contextlib import suppress
@@ -9,14 +10,15 @@ import pytest
 from redis_server import Server
 
 from lb.balancing.backend import Backend
+from lb.balancing.peers import key_of
 from lb.balancing.pins import NOBODY, Pin, Pins, size_of, tag
 from lb.balancing.pool import Pool
 from lb.events import Cooled, Event
 from lb.metering.budget import Estimate
 from lb.metering.quota import Quota, Ticket
 from lb.metering.tenant import Limits, Tenant
-from lb.replicas.client import client
-from lb.replicas.link import Link
+from lb.replicas.client import client, object_id
+from lb.replicas.link import BROKEN, COOLED, PINNED, Link
 
 LIMIT = 1000
 GRACE = 1.0
@@ -197,3 +199,59 @@ async def test_what_one_replica_learns_of_objects_all_know(server: Server) -> No
             assert found == sum(first.pins.find(name) is not None for name in names)
             replica.pins.learn(names[0], owner, NOBODY)
         assert first.pins.find(names[0]) == Pin(owner, ada)
+
+
+UNREADABLE = [
+    b"",
+    b"{",
+    b"\xff",
+    b"7",
+    b"[]",
+    b"{}",
+    b'["n","k","a"]',
+    b'["n","k","a","chat","7","r"]',
+    b"[1,2,3,4,5,6]",
+]
+
+
+async def test_what_cannot_be_read_is_passed_over_and_what_a_later_version_adds_too(server: Server) -> None:
+    async with World(server, 1) as world:
+        (replica,) = world.replicas
+        await asyncio.sleep(0.3)
+        key = key_of(BACKENDS[0], "chat").hex()
+        later = ["another", key, "a", "chat", 7.0, "HTTP 429", {"of": "a later version"}]
+        redis = client(server.url, None)
+        for message in (*UNREADABLE, json.dumps(later)):
+            await redis.publish(COOLED, message)
+        await redis.aclose()
+        await world.until(lambda: _rests(replica))
+        assert replica.link.up
+        assert [level for level, _ in replica.said].count("warning") == 1
+
+
+async def test_a_bug_is_told_and_the_next_try_agrees_again(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with World(server, 1) as world:
+        (replica,) = world.replicas
+        await asyncio.sleep(0.3)
+
+        def fails(message: bytes) -> None:
+            raise RuntimeError("a bug")
+
+        monkeypatch.setattr(replica.link._pins, "hear", fails)
+        redis = client(server.url, None)
+        await redis.publish(PINNED, b"news")
+        await redis.aclose()
+        await world.until(lambda: replica.link.losses == 1)
+        assert ("error", BROKEN) in replica.said
+        await world.until(lambda: replica.link.up)
+
+
+@pytest.mark.parametrize("token", ["", "opaque", "a.b.c", "a.e30.c", "a.W10.c", "a.\u00e4.c"])
+def test_a_token_that_names_nobody_is_a_lost_connection(token: str) -> None:
+    with pytest.raises(ConnectionError):
+        object_id(token)
+
+
+def _rests(replica: Replica) -> bool:
+    attempt = replica.pool.begin(time.monotonic(), "chat", set(), "r")
+    return attempt is not None and attempt.backend.name == "b"

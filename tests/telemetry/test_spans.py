@@ -1,8 +1,10 @@
 """The spans of a request, however it ends."""
 
 import asyncio
+import gzip
 import json
 import random
+import tracemalloc
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,8 +16,9 @@ from lb.audit.prompts import turns_of
 from lb.events import Event
 from lb.exchange import Blame, ClientGone, Request
 from lb.spine.watching import watch_cost
-from lb.telemetry.otel.content import Reading, watch_content
+from lb.telemetry.otel.content import MOST, Content, Reading, watch_content
 from lb.telemetry.otel.details import watch_details
+from lb.telemetry.otel.recording import Seen
 from lb.telemetry.otel.sampling import Sampler
 from lb.telemetry.otel.spans import CLIENT, SERVER, Span
 from lb.telemetry.otel.tracing import Tracing
@@ -322,6 +325,18 @@ async def test_content_as_an_event_is_not_on_the_span() -> None:
     span = await told_content(json_reply(), on_span=False)
     assert "gen_ai.input.messages" not in dict(span.pairs)
     assert dict(span.event).keys() == {"gen_ai.input.messages", "gen_ai.output.messages"}
+
+
+def test_content_that_is_packed_is_unpacked_no_further_than_it_is_kept() -> None:
+    packed = gzip.compress(b"x" * 50_000_000)
+    reply = FakeReply(200, [("content-type", "application/json"), ("content-encoding", "gzip")], [])
+    content = Content(Seen(), request(body=SAID), reply, Reading(turns_of, answer_of, answer_of_stream), (True, False))
+    tracemalloc.start()
+    content.data(packed)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 16 * MOST
+    assert content._kept == b""
 
 
 @pytest.mark.parametrize("body", [b"", b"not json", b"[" * 9000, b'{"messages": 7}', b'"' + b"x" * 300_000 + b'"'])

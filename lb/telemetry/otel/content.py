@@ -16,8 +16,8 @@ from lb.spine.watching import Watching
 from lb.telemetry.otel import conventions as names
 from lb.telemetry.otel.recording import Recording, Seen
 
-MOST: Final = 256 * 1024
-"""Bytes of a prompt, and of an answer."""
+MOST: Final = 64 * 1024
+"""Bytes of a prompt, and of an answer. They are read on the event loop, so that this bounds how long that takes."""
 
 Turn = Mapping[str, Any]
 
@@ -67,9 +67,10 @@ class Content:
         try:
             for piece in (chunk,) if self._inflate is None else self._inflate(chunk):
                 self._kept += piece
+                if len(self._kept) > MOST:  # at once: a few packed bytes may hold a thousand times as many
+                    self._drop()
+                    break
         except Exception:  # not packed as its head says
-            self._drop()
-        if len(self._kept) > MOST:
             self._drop()
 
     def end(self, told: Finished) -> None:

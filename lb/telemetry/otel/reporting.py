@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
+from lb.telemetry.background import Background
 from lb.telemetry.otel.exporting import Say, Unsent
 from lb.telemetry.otel.measuring import Measured, Measuring
 from lb.telemetry.otel.otlp import OtlpMetrics
@@ -30,7 +30,7 @@ class Reporting:
         self._send = send
         self._wall = wall
         self._say = say
-        self._thread = ThreadPoolExecutor(1, "metrics")
+        self._thread = Background("metrics")
         self._failing = False
         self._timer: asyncio.TimerHandle | None = None
         self._running: asyncio.Future[None] | None = None
@@ -47,7 +47,7 @@ class Reporting:
     def _report(self) -> "asyncio.Future[None]":
         """What is known now, made and sent in the thread."""
         told = list(self._measuring.show()), self._read(), int(self._wall() * 1e9)
-        return asyncio.get_running_loop().run_in_executor(self._thread, self._try, *told)
+        return self._thread.run(self._try, *told)
 
     def _try(self, measured: list[Measured], snapshot: Snapshot, now: int) -> None:
         try:
@@ -75,5 +75,5 @@ class Reporting:
         self._timer.cancel()
         self._timer = None
         await asyncio.wait([self._report()], timeout=seconds)
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._thread.close()
         self._send.close()
