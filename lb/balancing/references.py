@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from enum import Enum
+from itertools import islice
 from typing import Any, NamedTuple
 
 from lb.balancing.scenes import ID, Scene
@@ -40,6 +41,9 @@ SEALED_MAX = 512
 _SEALED_MIN = 16
 MOST = 10_000
 """Objects that one request may name: each takes a microsecond to look up."""
+EXACT_MAX = 256 * 1024
+"""Bytes of a body that is read in full at most: it takes 40 ms, in which nobody else is served."""
+TOO_LARGE = f"it is larger than {EXACT_MAX // 1024} KiB, and letters of it are written as escapes, or a list is unusual"
 TOO_MANY = f"it names more than {MOST:,} objects"
 
 _KEYS = (
@@ -143,14 +147,17 @@ def hides(body: bytes) -> bool:
 
 
 def exact(found: Scene, body: bytes) -> list[Reference]:
-    """As `searched`, from the parsed document, doubled keys included. Raises `Unread` for what is no JSON."""
+    """As `searched`, from the parsed document, doubled keys included. Raises `Unread` for what is no JSON, or larger
+    than `EXACT_MAX`."""
+    if len(body) > EXACT_MAX:
+        raise Unread(TOO_LARGE)
     try:
         document = json.loads(body, object_pairs_hook=_Pairs)
     except (ValueError, RecursionError):
         raise Unread("it is no JSON") from None
     references = [Reference(Kind.PATH, name) for name in found.ids]
     try:
-        references += _walk(document, found.collection == "chat")
+        references += islice(_walk(document, found.collection == "chat"), MOST + 1)
     except RecursionError:
         raise Unread("it is nested too deeply") from None
     if len(references) > MOST:

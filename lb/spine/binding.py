@@ -8,7 +8,7 @@ import re
 
 from lb.balancing.affinity import Affinity, Apart, Binding, Foreign
 from lb.balancing.creations import Creation
-from lb.balancing.references import Kind, Reference, Unread, exact, hides, mentions, searched
+from lb.balancing.references import EXACT_MAX, Kind, Reference, Unread, exact, hides, mentions, searched
 from lb.balancing.routing import Operation, Route
 from lb.balancing.scenes import CHAT, COMBINED, Scene, scene
 from lb.balancing.sticky import Home, key_of
@@ -52,9 +52,9 @@ class Bindings:
         if route.operation is Operation.INFERENCE and (self.cache_keys or self.prefix):
             request.key = key_of(body, self.prefix, told=self.cache_keys)
         found = None if self.affinity is None else scene(request.target)
-        return (
-            None if found is None or self.affinity is None else self._bind(request, route, self.affinity, found, body)
-        )
+        if found is None or self.affinity is None:
+            return None
+        return self._bind(request, route, self.affinity, found, body)
 
     def _bind(self, request: Request, route: Route, affinity: Affinity, found: Scene, body: bytes) -> Refusal | None:
         tenant = tenant_of(request)
@@ -122,7 +122,9 @@ def _look_up(affinity: Affinity, found: Scene, body: bytes, tenant: str | None) 
     if tenant is not None and hides(body):
         return affinity.bind(exact(found, body), tenant)
     outcome = affinity.bind(searched(found, body), tenant)
-    return affinity.bind(exact(found, body), tenant) if body and isinstance(outcome, Foreign | Apart) else outcome
+    if isinstance(outcome, Foreign | Apart) and 0 < len(body) <= EXACT_MAX:
+        return affinity.bind(exact(found, body), tenant)
+    return outcome
 
 
 def tenant_of(request: Request) -> str | None:

@@ -130,7 +130,16 @@ class _Listing:
         headers = [pair for pair in self._request.headers if pair[0].lower() not in _NOT_FOR_PARTS]
         asker = only(self._request.asker, frozenset((backend.name,)), self._failover.pool.backends)
         part = replace(
-            self._request, target=target, headers=headers, fields=b"", asker=asker, ticket=None, forgotten=None
+            self._request,
+            target=target,
+            headers=headers,
+            fields=b"",
+            body=b"",  # of a GET it means nothing, and a stream could be read by one of the parts only
+            sized=False,
+            chunked=False,
+            asker=asker,
+            ticket=None,
+            forgotten=None,
         )
         answering = self._failover.answer(part, self._route)
         try:
@@ -147,12 +156,13 @@ _NOT_FOR_PARTS = frozenset((b"accept-encoding", b"if-none-match", b"if-modified-
 
 
 async def _all(pages: list[Any]) -> list[Any]:
-    """All at once; the first that stops ends the others."""
+    """All at once; the first that stops ends the others. Of several that failed at once a `_Stop` is the answer."""
     try:
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(page) for page in pages]
-    except* (_Stop, NotAList) as stops:
-        raise stops.exceptions[0] from None
+    except ExceptionGroup as failed:
+        stops = [problem for problem in failed.exceptions if isinstance(problem, _Stop)]
+        raise (stops or failed.exceptions)[0] from None
     return [task.result() for task in running]
 
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lb.balancing.references import MOST, Kind, Reference, Unread, exact, hides, searched
+from lb.balancing import references
+from lb.balancing.references import EXACT_MAX, MOST, Kind, Reference, Unread, exact, hides, searched
 from lb.balancing.scenes import Scene, scene
 
 ID = "resp_0123456789abcdef"
@@ -224,3 +225,20 @@ _values = st.recursive(
 def test_search_and_reading_agree(body: Any, compact: bool) -> None:
     text = json.dumps(body, separators=(",", ":") if compact else None, ensure_ascii=False).encode("utf-8", "replace")
     assert set(searched(THREADS, text)) >= set(exact(THREADS, text))
+
+
+def test_what_would_hold_up_everybody_is_not_read_in_full() -> None:
+    text = rb'{"previous_response\u005fid":"resp_12345","input":"' + b"x" * EXACT_MAX + b'"}'
+    with pytest.raises(Unread, match="larger than 256 KiB"):
+        exact(RESPONSES, text)
+
+
+def test_reading_ends_at_one_more_than_a_request_may_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[Any] = []
+    named = references._named
+    monkeypatch.setattr(references, "_named", lambda *args: (taken.append(args), named(*args))[1])
+    text = json.dumps([{"file_id": "file-1"}] * (MOST + 500)).encode()
+    assert len(text) < EXACT_MAX
+    with pytest.raises(Unread, match="more than"):
+        exact(RESPONSES, text)
+    assert len(taken) == MOST + 1

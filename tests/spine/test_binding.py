@@ -11,6 +11,7 @@ from lb.balancing.asker import Asker
 from lb.balancing.backend import Backend
 from lb.balancing.creations import Creation
 from lb.balancing.pins import Pins, size_of
+from lb.balancing.references import EXACT_MAX
 from lb.events import Healed, Outcome, Scattered, Trespassed
 from lb.exchange import Request
 from lb.spine.binding import Bindings
@@ -147,6 +148,7 @@ async def test_another_tenants_object_cannot_be_hidden(body: bytes) -> None:
         {"content_encoding": b"gzip"},
         {"body": '{"previous_response_id":"resp_0123456789"}'.encode("utf-16")},
         {"body": FakeStream(b'{"model":"chat","input":"', [b'x","previous_response_id":"resp_0123456789"}'])},
+        {"body": rb'{"model":"chat","previous\u005fresponse_id":"resp_0123456789","x":"%b"}' % (b"x" * EXACT_MAX)},
         {"body": rb'{"model":"chat",,"previous_response_id":"resp\u005f0123456789"}'},
     ],
 )
@@ -452,3 +454,12 @@ async def test_the_videos_of_a_job_are_found_where_it_ran() -> None:
     assert (await story.ask(get(video + b"gen_12345/content/video", caller="bob"))).status == 404
     assert (await story.ask(get(video + b"gen_12345/content/video", caller="ada"))).status == 200
     assert story.asked == ["b", "a", "b"]
+
+
+@pytest.mark.parametrize("named", [{"previous_response_id": ID}, {"input": [{"file_id": "file-12345"}, {"id": ID}]}])
+async def test_what_is_to_be_refused_and_too_large_to_be_read_in_full_is_refused(named: dict[str, object]) -> None:
+    story = Bound({"a": [ok()], "b": [ok()]}, {ID: "a", "file-12345": "b"}, tenant="ada")
+    asked = post(instructions="x" * EXACT_MAX, **named)
+    asked.caller = "bob"
+    assert (await story.ask(asked)).status in (400, 404)
+    assert story.asked == []

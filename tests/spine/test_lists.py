@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from fakes import FakeClient, FakeReply, Story, failure, request, status, throttled
+from fakes import FakeClient, FakeReply, FakeStream, Story, failure, request, status, throttled
 
 from lb.balancing.affinity import Affinity
 from lb.balancing.asker import Asker
@@ -15,7 +15,7 @@ from lb.balancing.creations import Creation
 from lb.balancing.pins import Pins, size_of
 from lb.events import Outcome
 from lb.exchange import BackendFailed, Blame, Request
-from lb.spine.lists import PAGE_MAX, Lists
+from lb.spine.lists import PAGE_MAX, Lists, _all, _Stop
 
 FILES = b"/openai/v1/files"
 
@@ -212,6 +212,34 @@ async def test_jobs_of_videos_are_a_list_too() -> None:
     jobs = b"/openai/v1/video/generations/jobs"
     assert ids(await story.list(target=jobs)) == ["task_b2", "task_a1"]
     assert ids(await story.list(target=jobs, caller="ada")) == ["task_a1"]
+
+
+async def test_a_body_of_a_list_goes_to_no_backend() -> None:
+    story = Shelf(THREE)
+    asked: list[Any] = []
+    send = story.transport.send
+
+    async def note(backend: Backend, request: Request, target: bytes, body: Any) -> Any:
+        asked.append((request.body, request.sized, request.chunked))
+        return await send(backend, request, target, body)
+
+    story.transport.send = note  # type: ignore[method-assign]
+    sent = request(FILES, "GET", FakeStream(b"x", [b"y"]), sized=True, chunked=True)
+    assert len(ids(await story.ask(sent))) == 5
+    assert asked == [(b"", False, False)] * 3
+
+
+async def test_a_backend_that_stops_a_list_is_the_answer_also_beside_a_fault_of_ours() -> None:
+    async def stop() -> None:
+        raise _Stop(429, (), b"later")
+
+    async def fault() -> None:
+        raise KeyError
+
+    with pytest.raises(_Stop):
+        await _all([fault(), stop()])
+    with pytest.raises(KeyError):
+        await _all([fault(), fault()])
 
 
 @pytest.mark.parametrize(
