@@ -11,12 +11,13 @@ from lb.extras import to_install
 
 Conflict = tuple[tuple[Path, ...], str]
 TO: Path = ("audit", "to")
+WORKERS: Path = ("workers",)
 _NEEDS = {"file": "file", "blob": "url", "eventhubs": "url"}
 _PACKAGES = {"blob": ("azure", "storage", "blob"), "eventhubs": ("azure", "eventhub")}
 
 
 def conflicts(config: Config, draft: Draft) -> Iterator[Conflict]:
-    """Each sink needs its place and its package, and the function must be there."""
+    """Each sink needs its place and its package, and the function must be there. Stdout is for one worker."""
     audit = config.audit
     needed = _NEEDS.get(audit.to)
     if needed is not None and getattr(audit, needed) is None:
@@ -28,6 +29,13 @@ def conflicts(config: Config, draft: Draft) -> Iterator[Conflict]:
             (TO,),
             f"{place(TO, draft)}: found {audit.to!r}, but its package is not installed; "
             f"allowed is another place, or to install it: {to_install('audit')}",
+        )
+    if audit.to == "stdout" and config.workers > 1:
+        # pipe(7): a write of more than PIPE_BUF, 4096 bytes, may be mixed with those of others; records are longer
+        yield (
+            (TO, WORKERS),
+            f"{place(TO, draft)}: found 'stdout' with {place(WORKERS, draft)} {config.workers}: records of several "
+            "workers would be mixed in one pipe; allowed is one worker, or file, blob or eventhubs",
         )
     if audit.hook is not None and audit.to != "off" and not _is_there(audit.hook.partition(":")[0]):
         path = ("audit", "hook")

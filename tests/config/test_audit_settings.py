@@ -30,6 +30,7 @@ def problem(**settings: str) -> str:
         ({"LB_AUDIT_FILE": "/no/such/place/a.jsonl"}, "the path of a file, in a directory that exists"),
         ({"LB_AUDIT_URL": f"{BLOB}?sig=secret"}, "without a key"),
         ({"LB_AUDIT_URL": "https://acct.blob.core.windows.net"}, "https://account.blob.core.windows.net/container, or"),
+        ({"LB_AUDIT": "stdout", "LB_WORKERS": "2"}, "found 'stdout' with LB_WORKERS 2: records of several workers"),
         ({"LB_AUDIT_SAMPLE": "2"}, "a number from 0 to 1"),
         ({"LB_AUDIT_WHO": "some"}, "all, sample or none"),
         ({"LB_AUDIT_REDACT": "card=["}, "that of card is none: unterminated character set"),
