@@ -19,7 +19,7 @@ import orjson
 
 from lb.audit.frames import LINE, ONE, REPORT, Frames, tagged
 from lb.audit.records import Desk
-from lb.audit.redaction import Redaction, load_hook, refusing
+from lb.audit.redaction import Redaction, TookTooLong, load_hook, refusing
 from lb.audit.sinks import Sink
 
 BATCH_SECONDS = 1.0
@@ -30,6 +30,8 @@ FIRST_PAUSE = 0.5
 MAX_PAUSE = 30.0
 REDACTION_SECONDS = 2.0
 """For one record. A pattern can need hours for a text that somebody made for it."""
+AGAIN_SECONDS = 0.5
+"""A function that caught the alarm and went on is told again."""
 
 
 class Stdout:
@@ -191,23 +193,33 @@ async def _serve(fd: int) -> None:
     await clerk.work()
 
 
-class TookTooLong(Exception):
-    """Patterns or the operator's function."""
-
-
 @contextmanager
 def _within_limit() -> Iterator[None]:
-    """Ends what takes longer, also within a regular expression, which looks for signals now and then."""
+    """Ends what takes longer, also within a regular expression, which looks for signals now and then.
+
+    Raises `TookTooLong` at the end, too, where the alarm was swallowed: what came of that is not to be kept.
+    """
+    end = _clock() + REDACTION_SECONDS
     _armed.append(True)
-    signal.setitimer(signal.ITIMER_REAL, REDACTION_SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, REDACTION_SECONDS, AGAIN_SECONDS)
     try:
         yield
+    except TookTooLong:
+        _disarm()
+        raise
     finally:
-        _armed.clear()  # an alarm that comes as late as this is for nobody
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        _disarm()
+    if _clock() >= end:
+        raise TookTooLong
+
+
+def _disarm() -> None:
+    _armed.clear()  # an alarm that comes as late as this is for nobody
+    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 _armed: list[bool] = []
+_clock = time.monotonic  # noqa: TID251 - as above
 
 
 def _too_long(number: int, frame: object) -> None:

@@ -15,10 +15,8 @@ from lb.metering.tap import inflater
 UNPACKED = 32 * 1024 * 1024
 """Bytes of a compressed body that are unpacked at most: a few kilobytes can hold gigabytes."""
 
-ADDRESSES, PATH = 256, 1024
-"""Characters."""
-NAME, TOOLS = 128, 128
-"""Characters of a name, and names of tools: else they could be so long that there is no room for the prompt."""
+TOOLS = 128
+"""Names of tools: else there could be so many that there is no room for the prompt."""
 
 
 class Desk:
@@ -33,7 +31,7 @@ class Desk:
     def line(self, facts: Record, request: bytes, reply: bytes) -> bytes | None:
         """The line, or None where the operator's function does not want the record. Never raises."""
         reading = reading_of(facts)
-        facts = record = completed(facts)
+        facts = record = self._redaction.chosen(completed(facts))
         if "content_dropped" not in facts:
             try:
                 record = {**facts, **content(reading, request, reply)}
@@ -77,8 +75,7 @@ def completed(facts: Record) -> Record:
     seconds, first = facts["ms"], facts["first_byte_ms"]
     record = facts | {
         "timestamp": f"{began:%Y-%m-%dT%H:%M:%S}.{began.microsecond // 1000:03d}Z",
-        "forwarded_for": facts["forwarded_for"][:ADDRESSES],
-        "path": facts["path"].partition("?")[0][:PATH],
+        "path": facts["path"].partition("?")[0],
         "ms": round(seconds * 1000),
         "first_byte_ms": None if first is None else round(first * 1000),
         **_cost(facts["tokens"]),
@@ -110,10 +107,10 @@ def content(reading: dict[str, Any], request: bytes, reply: bytes) -> Record:
         model = told.get("model") if isinstance(told, dict) else None
     wanted = asked.get("model") if isinstance(asked, dict) else None
     found = {
-        "user": (user_of(asked) or "")[:NAME],
+        "user": user_of(asked) or "",
         "stream": streamed,
-        "model": next((name[:NAME] for name in (model, wanted) if isinstance(name, str) and name), ""),
-        "tools": [name[:NAME] for name in tools_of(asked)[:TOOLS]],
+        "model": next((name for name in (model, wanted) if isinstance(name, str) and name), ""),
+        "tools": tools_of(asked)[:TOOLS],
         "response": response,
         "prompt": _or_text(turns_of(call, asked), asked, said, of_request, "user"),
     }

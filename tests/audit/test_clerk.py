@@ -2,11 +2,15 @@
 
 import asyncio
 import json
+import signal
+from contextlib import suppress
 from typing import Any
 
 import orjson
+import pytest
 from audit_facts import facts
 
+from lb.audit import clerk
 from lb.audit.clerk import Clerk, _reason
 from lb.audit.frames import REPORT, THREE, Messages
 from lb.audit.records import Desk
@@ -47,9 +51,9 @@ async def worked(sink: FakeSink, stream: bytes, hook: Any = None, *, orphan: boo
     async def tell(message: bytes) -> None:
         told.extend(message)
 
-    clerk = Clerk(reader, tell, Desk(Redaction({}, hook), 1000, 5000), sink, lambda: orphan)
+    working = Clerk(reader, tell, Desk(Redaction({}, hook), 1000, 5000), sink, lambda: orphan)
     async with asyncio.timeout(20):
-        await clerk.work()
+        await working.work()
     assert sink.closed
     return [json.loads(payload) for tag, payload in Messages().feed(bytes(told)) if tag == REPORT]
 
@@ -101,3 +105,38 @@ def test_what_an_identity_service_said_is_not_told() -> None:
 
     assert _reason(ClientAuthenticationError("access_token: eyJ...")) == "ClientAuthenticationError"
     assert _reason(OSError("line one\nline two")) == "OSError: line one"
+
+
+def swallowing(record: dict[str, Any]) -> dict[str, Any]:
+    """Takes any `Exception` for its own, and goes on."""
+    for _ in range(10**9):
+        with suppress(Exception):
+            sum(range(1000))
+    return record
+
+
+def swallowing_once(record: dict[str, Any]) -> dict[str, Any]:
+    try:
+        swallowing(record)
+    except BaseException:
+        return record
+    return record
+
+
+def going_on(record: dict[str, Any]) -> dict[str, Any]:
+    """Needs to be told more than once."""
+    swallowing_once(record)
+    return swallowing(record)
+
+
+@pytest.mark.parametrize("hook", [swallowing, swallowing_once, going_on])
+def test_a_function_that_swallows_the_alarm_costs_the_record_its_content(hook: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(clerk, "REDACTION_SECONDS", 0.1)
+    monkeypatch.setattr(clerk, "AGAIN_SECONDS", 0.1)
+    before = signal.signal(signal.SIGALRM, clerk._too_long)
+    try:
+        told = Redaction({}, hook, within=clerk._within_limit).apply({"prompt": "secret", "status": 200})
+        assert told == {"status": 200, "content_dropped": "redaction failed: TookTooLong"}
+        assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    finally:
+        signal.signal(signal.SIGALRM, before)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lb.audit.records import Desk
-from lb.audit.redaction import MARGIN, Record, Redaction, load_hook
+from lb.audit.redaction import Record, Redaction, load_hook
 
 SECRET = "4111 1111 1111 1111"
 PATTERNS = {"card": r"\b(?:\d[ -]?){15}\d\b", "email": r"[\w.+-]{1,64}@[\w.-]{1,255}"}
@@ -118,7 +118,55 @@ def test_a_secret_at_the_edge_of_what_is_kept_is_not_kept_in_part(before: int, a
     assert told is not None
     kept = told["prompt"][0]["content"]
     assert not re.search(r"\d", kept)
-    assert len(kept) <= most + MARGIN
+    assert len(kept) <= most
+
+
+KEY = "-----BEGIN KEY-----" + "k" * 3000 + "-----END KEY-----"
+PEM = {"pem": r"-----BEGIN KEY-----[^-]{1,8000}-----END KEY-----"}
+
+
+@pytest.mark.parametrize("before", [0, 900, 999])
+def test_of_a_long_secret_across_the_cut_nothing_is_kept(before: int) -> None:
+    told = Redaction(PEM, most=1000).apply({"prompt": "x" * before + KEY + "y" * 2000})
+    assert told is not None
+    assert "BEGIN" not in told["prompt"]
+    assert "kkk" not in told["prompt"]
+    assert told["redacted"] == {"pem": 1}
+
+
+def made(settings: dict[str, Any], asked: Any = None, hook: Any = None, **more: Any) -> dict[str, Any]:
+    desk = Desk(Redaction(PATTERNS, hook, **more), 65_536, 262_144)
+    line = desk.line(facts("ada@example.com", **settings), json.dumps(asked or {}).encode(), b"{}")
+    assert line is not None
+    told: dict[str, Any] = json.loads(line)
+    return told
+
+
+CHOSEN = {"path": f"/{SECRET}", "deployment": "bob@example.com", "forwarded_for": "x" * 249 + " " + SECRET}
+
+
+@pytest.mark.parametrize("hook", [None, raising, lambda record: {**record, "note": object()}])
+def test_patterns_are_applied_to_what_the_caller_chose_also_when_the_content_is_dropped(hook: Any) -> None:
+    told = made(CHOSEN, {"model": f"m-{SECRET}", "user": "u" * 120 + " " + SECRET}, hook)
+    assert (told["request_id"], told["path"], told["deployment"]) == ("[email]", "/[card]", "[email]")
+    assert "4111" not in json.dumps(told)
+    assert told["redacted"]["email"] == 2
+
+
+def test_what_the_caller_chose_is_left_out_where_patterns_took_too_long() -> None:
+    @contextmanager
+    def impatient() -> Iterator[None]:
+        yield
+        raise TimeoutError
+
+    told = made(CHOSEN, within=impatient)
+    assert not {*CHOSEN, "request_id"} & told.keys()
+    assert told["content_dropped"] == "redaction failed: TimeoutError"
+
+
+def test_names_are_as_long_as_they_may_be_and_no_longer() -> None:
+    told = made({"path": "/" + "p" * 3000}, {"model": "m" * 300, "user": "u" * 300})
+    assert [len(told[name]) for name in ("path", "model", "user")] == [1024, 128, 128]
 
 
 def test_a_function_is_found_by_its_name() -> None:
