@@ -18,7 +18,7 @@ LOOPBACK = "loopback"
 """Who acts where nobody is asked for a key: this machine."""
 COOKIE = "lb_session"
 PATH = "/page"
-"""Where the cookie is sent, so that no other listener of the same host gets it."""
+"""Where the cookie is sent. A browser does so on every port of the host; `lb.wire.headers` stops it on the way."""
 
 
 class Problem(Exception):

@@ -7,13 +7,14 @@ from typing import Any
 
 from lb.config.draft import Draft, Origin, Source
 from lb.config.markup import Markup, Unreadable, place
-from lb.config.settings import CONFIG_INLINE, SECTIONS, Path
+from lb.config.settings import BY_PATH, CONFIG_INLINE, SECTIONS, Path
 
 MOST_BYTES = 4 * 2**20
 _REFERENCE = re.compile(r"\$(\$)?\{([^{}]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECTION = "allowed is a section, `name: value` in each line"
-_NOWHERE = {"platform": "only the environment says this, since libraries read it there, too"}
+_ENVIRONMENTS = "only the environment says this, since libraries read it there, too"
+_NOWHERE = {"platform": _ENVIRONMENTS}
 
 
 def read_text(path: str, named_by: str, draft: Draft) -> str | None:
@@ -77,6 +78,7 @@ def _fill(markup: Markup, source: str, environ: Mapping[str, str], replaced: Con
             # said here, since a variable of the environment would make a section of it
             filling.tell((section,), f"found a {'list' if isinstance(value, list) else 'single value'}; {_SECTION}")
         elif value is not None:
+            filling.refuse_environments_own(section, value)
             draft.tree[section] = filling.filled(value, (section,))
             draft.origins.setdefault((section,), filling.origin((section,)))
 
@@ -98,6 +100,16 @@ class _Filling:
     def tell(self, path: Path, problem: str) -> None:
         self._draft.problems.append(f"{self.origin(path)}: {problem}")
         self._draft.broken.add(path)
+
+    def refuse_environments_own(self, section: str, value: object) -> None:
+        """Take out what stands in a section of the file although only the environment may say it."""
+        if not isinstance(value, dict):
+            return
+        for name in list(value):
+            setting = BY_PATH.get((section, name))
+            if setting is not None and not setting.in_file:
+                self.tell((section, name), f"found; {_ENVIRONMENTS}; allowed is the variable {setting.variable}")
+                del value[name]
 
     def filled(self, value: Any, path: Path) -> Any:
         if isinstance(value, dict):

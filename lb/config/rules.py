@@ -16,6 +16,8 @@ from lb.config.settings import Path
 from lb.config.values import size_text
 from lb.extras import to_install
 
+LONG_KEY = 16
+"""Characters that an operator's key should have at least."""
 Conflict = tuple[tuple[Path, ...], str]
 """The places that take part, and the line."""
 
@@ -160,6 +162,19 @@ def _plain_proxy(config: Config, draft: Draft) -> Iterator[Conflict]:
             )
 
 
+def _short_keys(config: Config, draft: Draft) -> Iterator[str]:
+    """Sign-ins are not slowed down, so that a key must be long where strangers may try."""
+    if config.admin_on_loopback:
+        return
+    for index, operator in enumerate(draft.tree.get("operators") or ()):
+        keys = operator["keys"]
+        if any(len(key) < LONG_KEY for key in (keys if isinstance(keys, list) else [keys])):
+            yield (
+                f"{place(('operators', index), draft)}: a key of fewer than {LONG_KEY} characters can be guessed by "
+                "whoever reaches the operator listener; `openssl rand -base64 32` makes a long one"
+            )
+
+
 def warnings(config: Config, draft: Draft) -> Iterator[str]:
     """Lines for what works, but perhaps not as it was meant."""
     for section in draft.overruled:
@@ -167,6 +182,7 @@ def warnings(config: Config, draft: Draft) -> Iterator[str]:
     if 0 < config.limits.http_timeout_seconds <= config.limits.first_event_seconds:
         first, idle = (place(("limits", f"{field}_seconds"), draft) for field in ("first_event", "http_timeout"))
         yield f"{first} is not below {idle}, so it never acts"
+    yield from _short_keys(config, draft)
     yield from tenant_rules.warnings(config, draft)
     yield from audit_rules.warnings(config, draft)
     yield from telemetry_rules.warnings(config, draft)

@@ -4,10 +4,12 @@ import re
 from dataclasses import dataclass
 
 from lb.exchange import Handshake, render
-from lb.wire.headers import CONNECTION, DROP, LIST, NOTE, REQUEST_RULES, SINGLE, Rule, named_by
+from lb.wire.headers import CONNECTION, COOKIES, DROP, LIST, NOTE, REQUEST_RULES, SESSION, SINGLE, Rule, named_by
 from lb.wire.malformed import NO_LENGTH, TWICE_FRAMED, malformed, unknown_coding
 
 _HOST = re.compile(rb"(?:[0-9A-Za-z._~%!$&'()*+,;=-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+
+_BY_VALUE = CONNECTION | COOKIES
 
 
 @dataclass(slots=True, repr=False)
@@ -76,9 +78,14 @@ class Fields:
             self.forwarded.append((name, value))
             return
         self.special.append((rule, value))
-        # `Connection: keep-alive` is as true towards the backend, which shall receive what it would receive directly.
-        if not rule[1] & DROP or (rule[1] & CONNECTION and value.lower() == b"keep-alive"):
+        bits = rule[1]
+        if not bits & DROP or (bits & _BY_VALUE and _passes(bits, value)):
             self.forwarded.append((name, value))
+
+
+def _passes(bits: int, value: bytes) -> bool:
+    """`Connection: keep-alive` is as true towards the backend, which shall receive what it would receive directly."""
+    return SESSION not in value if bits & COOKIES else value.lower() == b"keep-alive"
 
 
 def heed_fields(head: Head, special: list[tuple[Rule, bytes]]) -> None:

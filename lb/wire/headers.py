@@ -19,6 +19,10 @@ CONNECTION: Final = 8
 """It is the Connection field, which names others."""
 LIST: Final = 32
 """The field may come several times, and then is one list (RFC 9110 section 5.3)."""
+COOKIES: Final = 64
+"""It is the Cookie field, which ends here where it holds an operator's session."""
+SESSION: Final = b"lb_session="
+"""A browser sends a host's cookies to all of its ports (RFC 6265 section 8.5), so also to the port for traffic."""
 LENGTH: Final = 16
 """It is Content-Length, which goes on only once and where it is meant."""
 
@@ -78,6 +82,7 @@ REQUEST_RULES: Final = _Rules(
         b"transfer-encoding": NOTE | DROP | SINGLE,
         b"expect": NOTE | DROP | SINGLE,
         b"connection": CONNECTION | DROP,
+        b"cookie": COOKIES | DROP,
         b"api-key": NOTE | DROP,
         b"authorization": NOTE | DROP,
         b"content-type": NOTE | SINGLE,

@@ -364,3 +364,27 @@ def test_one_resource_may_stand_there_twice_for_different_deployments() -> None:
 )
 def test_ports_may_be_equal_where_they_cannot_meet(environ: dict[str, str]) -> None:
     assert load({**ONE, **environ})
+
+
+SHORT = "a key of fewer than 16 characters can be guessed"
+
+
+@pytest.mark.parametrize(
+    ("host", "keys", "warned"),
+    [
+        ("10.0.0.1", "ada:fifteen-letters", ["LB_ADMIN_KEYS ('ada')"]),
+        ("10.0.0.1", "ada:sixteen-letters-,bob:k,bob:another-long-key", ["LB_ADMIN_KEYS ('bob')"]),
+        ("10.0.0.1", f"ada:sha256:{'0' * 64}", []),
+        ("127.0.0.1", "ada:k", []),
+    ],
+)
+def test_a_short_operators_key_is_warned_of_beyond_loopback(host: str, keys: str, warned: list[str]) -> None:
+    loaded = read({**ONE, "LB_ADMIN_HOST": host, "LB_ADMIN_KEYS": keys})
+    assert [line.partition(": " + SHORT)[0] for line in loaded.warnings] == warned
+    assert "fifteen" not in str(loaded.warnings)
+
+
+def test_a_short_operators_key_in_the_file_is_warned_of_too() -> None:
+    text = "{admin: {host: 0.0.0.0}, operators: [{name: bob, keys: [old, older]}]}"
+    (line,) = read({**ONE, "LB_CONFIG_INLINE": text}).warnings
+    assert SHORT in line

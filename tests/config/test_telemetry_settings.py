@@ -4,6 +4,7 @@ import pytest
 
 from lb.config import ConfigProblems, effective, load, read
 from lb.config.rules import telemetry_rules
+from lb.config.settings import SETTINGS, Setting
 
 BACKEND = {"BACKEND_1_URL": "https://a"}
 KEY = "00000000-0000-0000-0000-000000000001"
@@ -133,3 +134,20 @@ def test_what_is_not_heeded_is_said() -> None:
     assert "OTEL_EXPORTER_OTLP_TRACES_HEADERS is not read: OTEL_EXPORTER_OTLP_HEADERS is" in said
     assert "OTEL_TRACES_SAMPLER_ARG does nothing" in said
     assert "prompts and answers go into traces" in said
+
+
+@pytest.mark.parametrize(
+    "setting", [one for one in SETTINGS if one.path[0] == "telemetry"], ids=lambda one: one.variable
+)
+def test_what_only_the_environment_says_is_refused_in_the_file(setting: Setting) -> None:
+    """A reload would take it over and change nothing."""
+    name = setting.path[1]
+    environ = {**BACKEND, "LB_CONFIG_INLINE": f"telemetry:\n  {name}: 'true'"}
+    if setting.in_file:
+        assert load(environ).telemetry.genai_system
+        return
+    with pytest.raises(ConfigProblems) as found:
+        load(environ)
+    (line,) = found.value.problems
+    assert line.startswith(f"telemetry.{name} (LB_CONFIG_INLINE, line 2): found; only the environment says this")
+    assert line.endswith(f"allowed is the variable {setting.variable}")

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from lb.admin.door import COOKIE
 from lb.exchange import Client, Request
 from lb.refusal import Head, Refusal
 from lb.wire.head_reader import next_head
@@ -63,6 +64,13 @@ async def test_what_is_for_this_hop_or_secret_or_from_a_proxy_ends_here(door: Do
     (request,) = door.gateway.requests
     assert request.headers == [(b"Accept", b"*/*")]
     assert b"secret" not in repr(request).encode()
+
+
+async def test_an_operators_session_reaches_no_backend_and_other_cookies_do(door: Door) -> None:
+    session = f"{COOKIE}=secret".encode()
+    await door.ask(post(b"", b"Cookie: a=b", b"cookie: a=b; " + session, b"Cookie: " + session))
+    (request,) = door.gateway.requests
+    assert request.headers == [(b"Cookie", b"a=b")]
 
 
 async def test_an_upgrade_is_served_as_a_plain_request(door: Door) -> None:

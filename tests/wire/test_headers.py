@@ -2,14 +2,14 @@
 
 import pytest
 
-from lb.wire.headers import CONNECTION, DROP, NOTE, REPLY_RULES, REQUEST_RULES, SINGLE, filtered_head, named_by
+from lb.wire.headers import CONNECTION, COOKIES, DROP, NOTE, REPLY_RULES, REQUEST_RULES, SINGLE, filtered_head, named_by
 
 
 @pytest.mark.parametrize(
     ("name", "rule"),
     [
         (b"Accept", 0),
-        (b"Cookie", 0),
+        (b"Cookie", COOKIES | DROP),
         (b"Via", 0),
         (b"traceparent", 0),
         (b"x-ms-spillover-deployment", 0),
