@@ -27,6 +27,8 @@ class Binding:
     """Its path names objects that are known to be the tenant's own."""
     path: bool = False
     """Its path names an object."""
+    named: frozenset[bytes] = frozenset()
+    """All that it names, also what is not needed: none of it is made by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class Affinity:
         needed: dict[Names, Reference] = {}
         near: Names | None = None
         names: list[bytes] = []
+        items: list[bytes] = []
         path = own = False
         for reference in references:
             pin = self.pins.find(reference.name)
@@ -72,6 +75,7 @@ class Affinity:
             owner = None if pin is None else self._places.get(pin.owner)
             if reference.kind is Kind.ITEM:
                 near = owner or near
+                items.append(reference.name)
                 continue
             names.append(reference.name)
             if owner is not None:
@@ -82,7 +86,7 @@ class Affinity:
             return Apart(tuple((reference, min(owner)) for owner, reference in needed.items()))
         if not names and near is None:
             return None
-        return Binding(next(iter(needed), None), near, tuple(names), own, path)
+        return Binding(next(iter(needed), None), near, tuple(names), own, path, frozenset(names + items))
 
     def learn(self, creations: Iterable[Creation], backend: str, tenant: str | None) -> None:
         """These live there. `tenant` made those that were made; None where that is not known."""

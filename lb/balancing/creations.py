@@ -3,7 +3,7 @@ its request said."""
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from lb.balancing.references import SEALED_MAX
@@ -15,6 +15,10 @@ _TOLD = frozenset(
 """Members whose text is an id, or whose list has ids."""
 _GIVEN = frozenset({"file_id", "thread_id", "container_id"})
 """Those that a reply may tell of because its request named them."""
+_USED = frozenset({"conversation", "container", "file"})
+"""Members that tell of what was there before, or may have been: their `id` was not made for this request."""
+_LINKS = frozenset({"vector_store.file", "assistant.file", "thread.message.file"})
+"""Objects whose `id` is that of a file which was put into another object."""
 _INTO = frozenset(
     {
         "data", "output", "item", "response", "conversation", "content", "annotations", "file", "text", "part",
@@ -48,21 +52,28 @@ def first(text: bytes) -> list[Creation]:
     return [Creation(found[1], True)] if found else []
 
 
-def _walk(value: Any, depth: int) -> Iterator[Creation]:
+def unless_named(creations: Iterable[Creation], names: Container[bytes]) -> list[Creation]:
+    """The same, but what the request named was not made by it, wherever the reply tells of it."""
+    return [Creation(name, made and name not in names) for name, made in creations]
+
+
+def _walk(value: Any, depth: int, used: bool = False) -> Iterator[Creation]:
     if isinstance(value, dict) and depth:
+        kind = value.get("object")
+        used = used or (isinstance(kind, str) and kind in _LINKS)
         for key, inner in value.items():
             if key in _TOLD:
-                yield from _named(key, inner)
+                yield from _named(key, inner, used)
             elif key == "encrypted_content" and isinstance(inner, str) and inner:
                 yield Creation(inner.encode("utf-8", "replace")[:SEALED_MAX], True)
             elif key in _INTO:
-                yield from _walk(inner, depth - 1)
+                yield from _walk(inner, depth - 1, key in _USED and kind != "upload")
     elif isinstance(value, list) and depth:
         for inner in value:
-            yield from _walk(inner, depth - 1)
+            yield from _walk(inner, depth - 1, used)
 
 
-def _named(key: str, value: Any) -> Iterator[Creation]:
+def _named(key: str, value: Any, used: bool) -> Iterator[Creation]:
     for one in value if isinstance(value, list) else (value,):
         if isinstance(one, str) and _ID.fullmatch(one):
-            yield Creation(one.encode(), key not in _GIVEN)
+            yield Creation(one.encode(), not used and key not in _GIVEN)

@@ -101,7 +101,8 @@ class Bindings:
             return None
         if found.collection == "chat" and request.method == "POST" and not _stores(request):
             return None
-        return Learner(self.affinity, request.sent_to, _maker(request), reply)
+        named = frozenset[bytes]() if request.binding is None else request.binding.named
+        return Learner(self.affinity, request.sent_to, _maker(request), reply, named)
 
 
 def _unshared(request: Request, found: Scene) -> Refusal | None:

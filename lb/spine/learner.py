@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from lb.balancing.affinity import Affinity
-from lb.balancing.creations import first, told
+from lb.balancing.creations import Creation, first, told, unless_named
 from lb.events import Finished
 from lb.exchange import Reply
 from lb.spine.opening import inflater, is_event_stream
@@ -14,14 +14,22 @@ _MARK = b'"id"'
 
 
 class Learner:
-    """Watches one reply from `backend`; what is made there is `tenant`'s."""
+    """Watches one reply from `backend`; what is made there is `tenant`'s, but for what its request `named`."""
 
-    __slots__ = ("_affinity", "_backend", "_feed", "_held", "_inflate", "_lines", "_size", "_tenant")
+    __slots__ = ("_affinity", "_backend", "_feed", "_held", "_inflate", "_lines", "_named", "_size", "_tenant")
 
-    def __init__(self, affinity: Affinity, backend: str, tenant: str | None, reply: Reply) -> None:
+    def __init__(
+        self,
+        affinity: Affinity,
+        backend: str,
+        tenant: str | None,
+        reply: Reply,
+        named: frozenset[bytes] = frozenset(),
+    ) -> None:
         self._affinity = affinity
         self._backend = backend
         self._tenant = tenant
+        self._named = named
         self._lines = is_event_stream(reply)
         self._feed: Callable[[bytes], None] = self._feed_lines if self._lines else self._feed_body
         self._inflate = inflater(reply) if reply.get(b"content-encoding") else None
@@ -80,16 +88,19 @@ class Learner:
             return
         if self._lines:
             if text.startswith(b"data:"):
-                self._affinity.learn(told(text[5:]), self._backend, self._tenant)
+                self._learn(told(text[5:]))
             return
         found = told(text)
         if found:
-            self._affinity.learn(found, self._backend, self._tenant)
+            self._learn(found)
         else:
             self._learn_first(text)
 
     def _learn_first(self, text: bytes) -> None:
-        self._affinity.learn(first(text), self._backend, self._tenant)
+        self._learn(first(text))
+
+    def _learn(self, found: list[Creation]) -> None:
+        self._affinity.learn(unless_named(found, self._named) if self._named else found, self._backend, self._tenant)
 
 
 def _ignore(chunk: bytes) -> None: ...

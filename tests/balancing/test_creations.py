@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lb.balancing.creations import Creation, first, told
+from lb.balancing.creations import Creation, first, told, unless_named
 
 
 def found(document: Any) -> dict[str, bool]:
@@ -30,7 +30,7 @@ def test_a_response_tells_of_itself_its_items_and_what_they_hold() -> None:
     }
     assert found(document) == {
         "resp_12345": True,
-        "conv_12345": True,
+        "conv_12345": False,
         "rs_12345": True,
         "gAAAA" + "x" * 507: True,
         "ci_12345": True,
@@ -48,7 +48,14 @@ def test_a_response_tells_of_itself_its_items_and_what_they_hold() -> None:
             {"batch_12345": True, "file-12345": True},
         ),
         ({"id": "ftjob-12345", "result_files": ["file-12345"]}, {"ftjob-12345": True, "file-12345": True}),
-        ({"id": "upload_12345", "file": {"id": "file-12345"}}, {"upload_12345": True, "file-12345": True}),
+        (
+            {"id": "upload_12345", "object": "upload", "file": {"id": "file-12345", "object": "file"}},
+            {"upload_12345": True, "file-12345": True},
+        ),
+        ({"id": "x_12345", "file": {"id": "file-12345"}}, {"x_12345": True, "file-12345": False}),
+        ({"id": "x_12345", "container": [{"id": "cntr_12345"}]}, {"x_12345": True, "cntr_12345": False}),
+        ({"data": [{"id": "file-12345", "object": "vector_store.file"}]}, {"file-12345": False}),
+        ({"id": "x_12345", "object": ["vector_store.file"]}, {"x_12345": True}),
         ({"id": "run_12345", "thread_id": "thread_12345"}, {"run_12345": True, "thread_12345": False}),
         ({"data": [{"id": "step_12345"}, {"id": "step_67890"}]}, {"step_12345": True, "step_67890": True}),
         ({"type": "response.created", "response": {"id": "resp_12345"}}, {"resp_12345": True}),
@@ -87,3 +94,8 @@ def test_what_is_no_json_tells_nothing(text: bytes) -> None:
 def test_of_a_long_reply_the_beginning_tells_its_own_id() -> None:
     assert first(b'{\n "id": "resp_12345", "output": [') == [Creation(b"resp_12345", True)]
     assert first(b'{"object": "x", "id": "resp_12345"') == []
+
+
+def test_what_the_request_named_was_not_made_by_it() -> None:
+    creations = [Creation(b"file-12345", True), Creation(b"file-67890", True), Creation(b"file-00000", False)]
+    assert [made for _, made in unless_named(creations, {b"file-12345"})] == [False, True, False]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from fakes import FakeClient, FakeReply, FakeStream, Make, Story, backends, ok, request, status, stream, throttled
@@ -15,6 +16,7 @@ from lb.balancing.references import EXACT_MAX
 from lb.events import Healed, Outcome, Scattered, Trespassed
 from lb.exchange import Request
 from lb.spine.binding import Bindings
+from lb.spine.learner import READ_MAX
 
 ID = "resp_0123456789"
 GET = f"/openai/v1/responses/{ID}".encode()
@@ -337,6 +339,47 @@ async def test_who_only_knows_an_id_does_not_become_its_owner() -> None:
     assert (await story.ask(get(caller="bob"))).status == 200
     assert (await story.ask(post(GET + b"/cancel"))).status == 200
     assert (await story.ask(get(caller="ada"))).status == 200
+
+
+STORE = b"/openai/v1/vector_stores/vs_1234567/files"
+LONG = b'{"id":"file-12345","padding":"' + b"x" * READ_MAX + b'"}'
+NAMED: dict[str, tuple[Request, bytes, bytes]] = {
+    "a file put into a store": (post(STORE, file_id="file-12345"), b"file-12345", b'{"id":"file-12345"}'),
+    "in a reply too long to be read": (post(STORE, file_id="file-12345"), b"file-12345", LONG),
+    "in a list of what one's own holds": (
+        get(STORE),
+        b"file-12345",
+        b'{"object":"list","data":[{"id":"file-12345","object":"vector_store.file"}]}',
+    ),
+    "a conversation": (
+        post(conversation="conv_1234567"),
+        b"conv_1234567",
+        b'{"id":"resp_new1234","conversation":{"id":"conv_1234567"}}',
+    ),
+    "an item": (
+        post(b"/openai/v1/conversations/vs_1234567/items", items=[{"type": "message", "id": "msg_1234567"}]),
+        b"msg_1234567",
+        b'{"object":"list","data":[{"id":"msg_1234567"}]}',
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", NAMED)
+async def test_who_names_an_object_in_a_request_for_another_does_not_become_its_owner(way: str) -> None:
+    asked, name, answer = NAMED[way]
+    story = Bound({"a": [ok(answer)]}, {"vs_1234567": "a"}, tenant="ada")
+    mine = replace(asked, caller="ada")
+    assert (await story.ask(mine)).status == 200
+    assert story.affinity.knows(name) is not None or way == "an item"
+    assert not story.affinity.is_owned(name)
+
+
+async def test_the_file_of_ones_own_upload_is_ones_own() -> None:
+    done = b'{"id":"upload_12345","object":"upload","file":{"id":"file-12345","object":"file"}}'
+    story = Bound({"a": [ok(done)]}, {"upload_12345": "a"}, tenant="ada")
+    asked = replace(post(b"/openai/v1/uploads/upload_12345/complete", part_ids=["part_12345"]), caller="ada")
+    assert (await story.ask(asked)).status == 200
+    assert story.affinity.is_owned(b"file-12345")
 
 
 async def test_what_a_batch_of_ones_own_tells_is_ones_own() -> None:
