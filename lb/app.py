@@ -360,6 +360,7 @@ class App:
                 cache_keys=wanted.prompt_cache_key,
                 prefix=wanted.prompt_prefix_bytes,
                 together=wanted.together,
+                sessions=wanted.responses_websocket,
             )
             watches += [bindings.watch] if wanted.objects else []
         if self._recordings is not None:

@@ -169,6 +169,7 @@ class AffinitySection(Section):
     entries: Annotated[int, BeforeValidator(values.whole(1000, 10_000_000))] = 100_000
     together: Annotated[bool, BeforeValidator(values.switch)] = True
     list_unowned: Annotated[bool, BeforeValidator(values.switch)] = False
+    responses_websocket: Annotated[bool, BeforeValidator(values.switch)] = False
     prompt_cache_key: Annotated[bool, BeforeValidator(values.switch)] = True
     prompt_prefix_bytes: Annotated[int, BeforeValidator(values.size(0, 2**20))] = 0
 

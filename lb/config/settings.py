@@ -76,6 +76,7 @@ SETTINGS = (
     Setting("LB_AFFINITY_ENTRIES", ("affinity", "entries")),
     Setting("LB_OBJECTS_TOGETHER", ("affinity", "together")),
     Setting("LB_LIST_UNOWNED", ("affinity", "list_unowned")),
+    Setting("LB_RESPONSES_WEBSOCKET", ("affinity", "responses_websocket")),
     Setting("LB_PROMPT_CACHE_KEY", ("affinity", "prompt_cache_key")),
     Setting("LB_PROMPT_PREFIX_BYTES", ("affinity", "prompt_prefix_bytes")),
     Setting("LB_REDIS_URL", ("redis", "url")),

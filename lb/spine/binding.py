@@ -22,6 +22,10 @@ _STORED = re.compile(rb'"store"\s*:\s*true')
 _JSON = re.compile(rb"(?:\xef\xbb\xbf)?\s*[{\[]")
 _NOT_READING = frozenset({"POST", "HEAD", "OPTIONS"})
 """Methods that tell nothing of what a collection holds. Some servers do not mind the case of the others."""
+_UNSEEN = (
+    "The messages of this WebSocket may name anybody's objects, so callers that are known by name use HTTP. "
+    "LB_RESPONSES_WEBSOCKET=true allows it where all callers may use each other's objects."
+)
 _SHOWN = 10
 """Objects that an answer names at most."""
 
@@ -37,11 +41,14 @@ class Bindings:
         cache_keys: bool = True,
         prefix: int = 0,
         together: bool = True,
+        sessions: bool = False,
     ) -> None:
         """Without `affinity` no objects are looked for. `cache_keys` and `prefix` say what keeps prompts together, and
-        `together` that a tenant's objects are made in one place: see `balancing.sticky`."""
+        `together` that a tenant's objects are made in one place: see `balancing.sticky`. `sessions`: who has objects
+        of his own may also open a WebSocket whose messages name objects."""
         self.affinity = affinity
         self.together = together
+        self.sessions = sessions
         self.cache_keys = cache_keys
         self.prefix = prefix
         self._emit = emit
@@ -58,7 +65,7 @@ class Bindings:
 
     def _bind(self, request: Request, route: Route, affinity: Affinity, found: Scene, body: bytes) -> Refusal | None:
         tenant = tenant_of(request)
-        unshared = None if tenant is None else _unshared(request, found)
+        unshared = None if tenant is None else _unshared(request, found, self.sessions)
         if unshared is not None:
             return unshared
         if found == CHAT and not mentions(found, body) and (tenant is None or not hides(body)):
@@ -105,11 +112,13 @@ class Bindings:
         return Learner(self.affinity, request.sent_to, _maker(request), reply, named)
 
 
-def _unshared(request: Request, found: Scene) -> Refusal | None:
+def _unshared(request: Request, found: Scene, sessions: bool) -> Refusal | None:
     """Why somebody who has objects of his own may not ask this, where nobody could tell whose is what it reaches."""
     if found.odd:
         return Refusal(400, "BadRequest", "The path names objects in a way that may be read differently behind us.")
-    if found.whole and request.method not in _NOT_READING and request.handshake is None:
+    if request.handshake is not None:
+        return None if sessions else Refusal(403, "403", _UNSEEN)
+    if found.whole and request.method not in _NOT_READING:
         return Refusal(
             403,
             "403",

@@ -99,6 +99,25 @@ async def test_responses_over_a_socket_stay_on_one_backend(three: list[Simulator
         assert sorted(sim.ledger.sum().requests for sim in three) == [0, 0, 4]
 
 
+@pytest.mark.parametrize("allowed", ["false", "true"])
+async def test_a_caller_with_a_name_gets_a_responses_socket_only_where_that_is_wanted(
+    allowed: str, three: list[Simulator]
+) -> None:
+    settings = backends(*three, LB_CLIENT_KEYS="ada:s3cret-of-ada", LB_RESPONSES_WEBSOCKET=allowed)
+    async with hasty(**settings) as balancer:
+        opening = connect(
+            balancer.url.replace("http", "ws") + "/openai/v1/responses",
+            additional_headers={"api-key": "s3cret-of-ada"},
+        )
+        if allowed == "true":
+            async with opening:
+                return
+        with pytest.raises(InvalidStatus) as refused:
+            await opening
+        assert refused.value.response.status_code == 403
+        assert b"LB_RESPONSES_WEBSOCKET" in (refused.value.response.body or b"")
+
+
 WAYS = {
     "field": ("", {"additional_headers": {"api-key": "s3cret-of-ada"}}),
     "bearer": ("", {"additional_headers": {"Authorization": "Bearer s3cret-of-ada"}}),

@@ -14,7 +14,7 @@ from lb.balancing.creations import Creation
 from lb.balancing.pins import Pins, size_of
 from lb.balancing.references import EXACT_MAX
 from lb.events import Healed, Outcome, Scattered, Trespassed
-from lb.exchange import Request
+from lb.exchange import Handshake, Request
 from lb.spine.binding import Bindings
 from lb.spine.learner import READ_MAX
 
@@ -477,6 +477,27 @@ async def test_what_would_tell_of_everybodys_objects_is_told_to_nobody_who_has_a
     assert client.status == expected
     assert story.asked == []
     assert (await story.ask(get(target, method))).status == 200
+
+
+@pytest.mark.parametrize(
+    ("target", "caller", "allowed", "expected"),
+    [
+        (POST, "bob", False, 403),
+        (b"/openai/responses?api-version=1&model=chat", "bob", False, 403),
+        (POST, "bob", True, 101),
+        (POST, None, False, 101),
+        (b"/openai/v1/realtime?model=voice", "bob", False, 101),
+    ],
+)
+async def test_a_socket_in_which_anybodys_objects_can_be_named_is_for_those_without_objects_of_their_own(
+    target: bytes, caller: str | None, allowed: bool, expected: int
+) -> None:
+    story = Bound({"a": [FakeReply(101, [("Upgrade", "websocket")], [])]})
+    assert story.gateway.bindings is not None
+    story.gateway.bindings.sessions = allowed
+    client = await story.ask(get(target, caller=caller, handshake=Handshake(b"x")))
+    assert client.status == expected
+    assert story.asked == ([] if expected == 403 else ["a"])
 
 
 async def test_an_anthropic_batch_belongs_to_who_made_it() -> None:
