@@ -25,17 +25,17 @@ class Recordings:
 
 
 def open_recordings(
-    config: Config, say: Say, line: Callable[[bytes], None], wall: Callable[[], float], worker: int | None
+    config: Config, say: Say, line: Callable[[bytes], bool], wall: Callable[[], float], worker: int | None
 ) -> Recordings | None:
-    """None where nothing is recorded. `line` takes records that go to stdout; `worker` is this one's number, from 0,
-    where there are several."""
+    """None where nothing is recorded. `line` takes records that go to stdout, or says that it did not; `worker` is this
+    one's number, from 0, where there are several."""
     if config.audit.to == "off":
         return None
     feed = _feed(config, say, line, worker)
     return Recordings(Auditing(feed, wall, Sampling(random.SystemRandom()), _choice(config)), feed)
 
 
-def _feed(config: Config, say: Say, line: Callable[[bytes], None], worker: int | None) -> Feed:
+def _feed(config: Config, say: Say, line: Callable[[bytes], bool], worker: int | None) -> Feed:
     audit = config.audit
     file = Path(audit.file) if audit.file else None
     if file is not None and worker is not None:  # each has a file of its own

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import time
+import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -191,6 +192,9 @@ async def _serve(fd: int) -> None:
     if remark:
         await clerk.remark(remark)
     await clerk.work()
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()  # until what it told is out
 
 
 @contextmanager
@@ -235,7 +239,12 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.umask(0o077)
     logging.getLogger().addHandler(logging.NullHandler())  # what libraries have to say is told by what they raise
-    asyncio.run(_serve(int(sys.argv[1])))
+    try:
+        asyncio.run(_serve(int(sys.argv[1])))
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)  # no thread that the operator's function left behind keeps the process
 
 
 if __name__ == "__main__":

@@ -26,14 +26,20 @@ FIRST_DELAY = 1.0
 MAX_DELAY = 30.0
 CLOSE_SECONDS = 3.0
 """For the clerk to write what is left when the balancer ends."""
+EXIT_SECONDS = 1.0
+"""For its process to end by itself after that."""
+PIECE = 100
+"""Bytes that a buffer takes besides its content, about: CPython's object, its places in a list and in the queue."""
+SMALL = 4096
+"""Pieces of a reply that have fewer bytes, on average, are joined before they wait."""
 
 Say = Callable[..., None]
 
 
 class Feed:
-    """`settings` are the clerk's; `line` takes a finished line that is meant for stdout."""
+    """`settings` are the clerk's; `line` takes a finished line that is meant for stdout; False where it drops it."""
 
-    def __init__(self, settings: dict[str, Any], most: int, say: Say, line: Callable[[bytes], None]) -> None:
+    def __init__(self, settings: dict[str, Any], most: int, say: Say, line: Callable[[bytes], bool]) -> None:
         told = orjson.dumps(settings)
         self._settings = ONE.pack(len(told)) + told
         self._most = most
@@ -50,6 +56,8 @@ class Feed:
         self._delay = FIRST_DELAY
         self._running = 0
         """Captures that the clerk has, as far as it has told."""
+        self._refused = 0
+        """Lines that `line` dropped, and that the clerk is still to tell as written."""
         self._begun = False
         """A part of the queue's first capture was sent."""
         self._dropping = 0
@@ -63,9 +71,10 @@ class Feed:
     # What captures call.
 
     def take(self, size: int) -> bool:
-        if self._held + size > self._most:
+        held = self._held + size + PIECE
+        if held > self._most:
             return False
-        self._held += size
+        self._held = held
         return True
 
     def send(self, facts: dict[str, Any], request: bytes, reply: list[bytes]) -> None:
@@ -74,12 +83,17 @@ class Feed:
         if facts["content_dropped"]:
             self.contents_dropped += 1
             self._tell_dropping()
-        if not self.take(THREE.size + len(header)):
-            self._held -= len(request) + size
+        if not facts["content_dropped"]:  # else nothing of it was taken
+            self._held -= len(request) + size + PIECE * (1 + len(reply))
+        if size < SMALL * len(reply):
+            reply = [b"".join(reply)]
+        head = THREE.pack(len(header), len(request), size) + header
+        buffers = [head, *filter(None, (request, *reply))]
+        held = self._held + sum(map(len, buffers)) + PIECE * len(buffers)
+        if held > self._most:
             self._drop()
             return
-        head = THREE.pack(len(header), len(request), size) + header
-        buffers = [head, *([request] if request else ()), *reply]
+        self._held = held
         last = len(buffers) - 1
         self._queue.extend([(buffer, place == last) for place, buffer in enumerate(buffers)])
         if self._scheduled is None and not self._writing and self._sock is not None:
@@ -126,9 +140,9 @@ class Feed:
                     await self._until(lambda: self._sock is None)
         clerk = self._clerk
         if clerk is not None:
-            if clerk.poll() is None and self._sock is not None:
+            if self._sock is not None:
                 clerk.kill()
-            await asyncio.to_thread(clerk.wait)
+            await asyncio.to_thread(_end, clerk)
         if self._sock is not None:
             self._part()
         lost = self._running + sum(ends for _, ends in self._queue)
@@ -187,6 +201,7 @@ class Feed:
                 self._queue[0] = memoryview(buffer)[sent:], ends
                 return
             sent -= len(buffer)
+            self._held -= PIECE
             self._queue.popleft()
             self._running += ends
             self._begun = not ends
@@ -220,14 +235,16 @@ class Feed:
             return
         for tag, payload in self._messages.feed(received):
             if tag == LINE:
-                self._line(payload)
+                self._refused += not self._line(payload)
             else:
                 self._report(orjson.loads(payload))
 
     def _report(self, told: dict[str, Any]) -> None:
         self._running -= told["done"]
-        self.written += told["written"]
-        self.dropped += told["dropped"]
+        refused = min(self._refused, told["written"])
+        self._refused -= refused
+        self.written += told["written"] - refused
+        self.dropped += told["dropped"] + refused
         self.contents_dropped += told["contents"]
         self._delay = FIRST_DELAY
         failing = told["failing"]
@@ -250,7 +267,7 @@ class Feed:
             lost += 1
             self._skip_one()
         self.dropped += lost
-        self._running = 0
+        self._running = self._refused = 0
         self._say("error", "The audit's clerk died; another is started", records_lost=lost, delay=self._delay)
         self._again()
 
@@ -258,7 +275,7 @@ class Feed:
         ends = False
         while not ends and self._queue:
             buffer, ends = self._queue.popleft()
-            self._held -= len(buffer)
+            self._held -= len(buffer) + PIECE
         self._begun = False
 
     def _part(self) -> None:
@@ -274,13 +291,23 @@ class Feed:
             self._scheduled = None
 
     def _again(self) -> None:
-        if self._clerk is not None:
-            self._clerk.poll()  # else it stays behind as a zombie
+        if self._clerk is not None and self._clerk.poll() is None:
+            self._clerk.kill()  # its socket is gone, and something keeps it: `_restart` sees it off
         asyncio.get_running_loop().call_later(self._delay, self._restart)
         self._delay = min(2 * self._delay, MAX_DELAY)
 
     def _restart(self) -> None:
         if not self._closing:
             if self._clerk is not None:
-                self._clerk.poll()
+                self._clerk.poll()  # else it stays behind as a zombie
             self.start()
+
+
+def _end(clerk: subprocess.Popen[bytes]) -> None:
+    """Wait for its end, and make one where a thread of the operator's function keeps it. Blocks, within a bound."""
+    try:
+        clerk.wait(EXIT_SECONDS)
+    except subprocess.TimeoutExpired:
+        clerk.kill()
+        with suppress(subprocess.TimeoutExpired):  # the system itself holds it, as a dead network file system does
+            clerk.wait(EXIT_SECONDS)

@@ -132,7 +132,7 @@ class Logs:
 class _Sink:
     """What structlog writes to: any level, one rendered line."""
 
-    def __init__(self, write: Callable[[bytes], None]) -> None:
+    def __init__(self, write: Callable[[bytes], object]) -> None:
         self.debug = self.info = self.warning = self.error = self.critical = self.msg = write
 
 

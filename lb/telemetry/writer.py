@@ -48,20 +48,21 @@ class Writer:
         self._idle = threading.Event()
         self._idle.set()
 
-    def write(self, line: bytes) -> None:
-        """Take one line, its newline included. Never blocks, never raises."""
+    def write(self, line: bytes) -> bool:
+        """Take one line, its newline included; False where it is dropped. Never blocks, never raises."""
         with self._lock:
             size = self._size + len(line)
             if size > self._keep:
                 self._dropped += 1
                 self.lost += 1
-                return
+                return False
             self._size = size
             lines = self._lines
             lines.append(line)
             if len(lines) > 1 and not self._closed:
-                return
+                return True
         self._wake()
+        return True
 
     def flush(self, timeout: float = 2.0) -> bool:
         """Wait (seconds) until all is written; False when it is not. Blocks: for tests and before a fork."""

@@ -27,14 +27,21 @@ class Life:
         usual |= {"connection_string": None, "client_id": None}
         self.said: list[tuple[str, dict[str, Any]]] = []
         self.lines: list[dict[str, Any]] = []
-        self.feed = Feed(usual | settings, most, self._say, lambda line: self.lines.append(json.loads(line)))
+        self.feed = Feed(usual | settings, most, self._say, self._line)
+        self.full = False
+        """Nobody reads stdout, and what may wait does."""
+
+    def _line(self, line: bytes) -> bool:
+        if not self.full:
+            self.lines.append(json.loads(line))
+        return not self.full
 
     def _say(self, level: str, text: str, **fields: Any) -> None:
         self.said.append((text, fields))
 
     def send(self, name: str, said: bytes = b"hello") -> None:
         body = BODY % said
-        if self.feed.take(len(body) + 2):
+        if self.feed.take(len(body)) and self.feed.take(1) and self.feed.take(1):
             self.feed.send(facts(name), body, [b"{", b"}"])
         else:
             self.feed.send(facts(name, content_dropped="no memory"), b"", [])
@@ -179,3 +186,80 @@ async def test_a_record_without_room_for_its_content_still_goes_out() -> None:
         await life.written(1)
     assert life.lines[0]["content_dropped"] == "no memory"
     assert life.value("lb_audit_contents_dropped_total") == 1
+
+
+async def test_a_record_that_stdout_does_not_take_is_dropped_and_not_written() -> None:
+    async with living() as life:
+        life.send("one")
+        await life.written(1)
+        life.full = True
+        life.send("two")
+        await life.until(lambda: life.value("lb_audit_records_total", "dropped") == 1)
+        life.full = False
+        life.send("three")
+        await life.written(2)
+    assert [line["request_id"] for line in life.lines] == ["one", "three"]
+
+
+async def test_small_pieces_count_with_what_they_take_in_memory() -> None:
+    life = Life(most=MIB)
+    pieces = [b"piece"] * MIB
+    taken = next(count for count, piece in enumerate(pieces) if not life.feed.take(len(piece)))
+    assert taken == MIB // 105
+
+
+async def test_a_reply_of_small_pieces_arrives_whole_and_gives_back_what_it_held() -> None:
+    async with living() as life:
+        said = json.dumps({"choices": [{"message": {"role": "assistant", "content": "word " * 500}}]}).encode()
+        pieces = [said[start : start + 3] for start in range(0, len(said), 3)] + [b""]
+        assert life.feed.take(0)
+        assert all(life.feed.take(len(piece)) for piece in pieces)
+        life.feed.send(facts("one"), b"", pieces)
+        assert len(life.feed._queue) == 2
+        await life.written(1)
+        assert life.value("lb_audit_held_bytes") == 0
+    assert life.lines[0]["response"][0]["content"] == "word " * 500
+
+
+async def test_no_room_for_the_facts_gives_back_what_the_content_held() -> None:
+    life = Life(most=1300)
+    assert life.feed.take(500)
+    assert life.feed.take(400)
+    life.feed.send(facts("one"), b"x" * 500, [b"y" * 400])
+    assert life.value("lb_audit_held_bytes") == 0
+    assert life.value("lb_audit_records_total", "dropped") == 1
+
+
+STAYING = """
+import threading, time
+threading.Thread(target=time.sleep, args=(60,)).start()
+def hook(record):
+    return record
+"""
+
+
+async def test_a_thread_of_the_operators_function_does_not_keep_the_clerk(tmp_path: Path, monkeypatch: Any) -> None:
+    (tmp_path / "staying_hook.py").write_text(STAYING)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    async with living(hook="staying_hook:hook") as life:
+        life.send("one")
+        await life.written(1)
+        clerk = life.feed._clerk
+        assert clerk is not None
+        async with asyncio.timeout(10):
+            await life.feed.close()
+        assert clerk.returncode == 0
+
+
+async def test_a_clerk_without_a_socket_that_lives_on_is_killed(monkeypatch: Any) -> None:
+    monkeypatch.setattr(feeding, "EXIT_SECONDS", 0.1)
+    async with living() as life:
+        life.send("one")
+        await life.written(1)
+        clerk = life.feed._clerk
+        assert clerk is not None
+        os.kill(clerk.pid, signal.SIGSTOP)
+        life.feed._part()  # as if its socket had been closed
+        async with asyncio.timeout(10):
+            await life.feed.close()
+        assert clerk.returncode == -signal.SIGKILL

@@ -88,6 +88,15 @@ def test_a_closed_pipe_neither_raises_nor_spins(pipe: tuple[int, int]) -> None:
     assert time.process_time() - began < 0.5
 
 
+def test_a_line_for_which_there_is_no_room_is_told_to_who_brought_it(pipe: tuple[int, int]) -> None:
+    writer = Writer(pipe[1], lost, keep=100)
+    assert writer.write(b"x" * 99 + b"\n")
+    assert writer.flush()
+    assert not writer.write(b"x" * 100 + b"\n")
+    assert writer.lost == 1
+    writer.close()
+
+
 def test_what_was_lost_is_told_once_somebody_reads_again(tmp_path: Path) -> None:
     read_end, fd = os.pipe()
     writer = Writer(fd, lost)
