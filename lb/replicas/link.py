@@ -102,6 +102,7 @@ class Link(Observer):
                 self._down("error", BROKEN, bug.exceptions[0])
             finally:
                 await _close(client)
+            _heed_cancellation()
             await asyncio.sleep(PAUSE_SECONDS)  # noqa: TID251 - nothing tells when Redis is back
 
     async def _agree(self, client: "redis_py.Redis") -> None:
@@ -189,6 +190,13 @@ def _read(data: bytes) -> tuple[str, str, str, str | None, float, str] | None:
     texts = name, key, backend, reason, deployment or ""
     whole = all(isinstance(text, str) for text in texts) and type(seconds) in (int, float) and seconds >= 0
     return (name, key, backend, deployment, float(seconds), reason) if whole else None
+
+
+def _heed_cancellation() -> None:
+    """A task group whose tasks fail while it is being cancelled raises their errors in the place of the cancellation."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def _close(client: "redis_py.Redis") -> None:

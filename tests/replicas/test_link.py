@@ -255,3 +255,49 @@ def test_a_token_that_names_nobody_is_a_lost_connection(token: str) -> None:
 def _rests(replica: Replica) -> bool:
     attempt = replica.pool.begin(time.monotonic(), "chat", set(), "r")
     return attempt is not None and attempt.backend.name == "b"
+
+
+class Breaking:
+    """A Redis whose connection breaks as soon as somebody stops waiting for it."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    def pipeline(self, *, transaction: bool) -> "Breaking":
+        return self
+
+    def pubsub(self, **_: object) -> "Breaking":
+        return self
+
+    async def __aenter__(self) -> "Breaking":
+        return self
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    async def subscribe(self, *_: str) -> None: ...
+
+    def eval(self, *_: object) -> None: ...
+
+    async def get_message(self, timeout: float) -> None:
+        await self.execute()
+
+    async def execute(self) -> None:
+        self.asked.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ConnectionError("cut while it was left") from None
+
+    async def aclose(self) -> None: ...
+
+
+async def test_a_link_that_breaks_while_it_is_stopped_stops() -> None:
+    breaking = Breaking()
+    quota = Quota([Tenant("ada", Limits(tokens_per_minute=9))], lambda now: now + 1_700_000_000)
+    pool, pins = Pool(BACKENDS, lambda fact: None), Pins(bytearray(size_of(1000)))
+    link = Link(lambda: breaking, quota, pool, pins, time.monotonic, lambda *_, **__: None)  # type: ignore[arg-type]
+    running = asyncio.create_task(link.run())
+    await breaking.asked.wait()
+    running.cancel()
+    await asyncio.wait([running], timeout=5)
+    assert running.cancelled()
