@@ -193,7 +193,7 @@ def _read(data: bytes) -> tuple[str, str, str, str | None, float, str] | None:
 
 
 def _heed_cancellation() -> None:
-    """A task group whose tasks fail while it is being cancelled raises their errors in the place of the cancellation."""
+    """A task group whose tasks fail while it is cancelled raises their errors, and not that it was cancelled."""
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
