@@ -13,7 +13,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 USUAL = 20
 """Objects of a page whose request names no limit; a backend that gives more is followed."""
 WALK = 100
-"""Objects of a page on the way to a cursor: what every list allows."""
+"""Objects of a page on the way to a cursor, or among others' objects: what every list allows."""
 MOST = 100
 """Pages that one backend is asked for at most."""
 _LIMITED = 10_000
@@ -47,7 +47,7 @@ class NotAList(ValueError):
 
 
 class Endless(ValueError):
-    """The cursor lies deeper than anybody will look."""
+    """What was asked for lies deeper than anybody will look."""
 
 
 class NoCursor(ValueError):
@@ -70,13 +70,17 @@ def wanted(target: bytes, collection: str) -> Wanted:
     )
 
 
-def page_target(target: bytes, asked: Wanted, after: str) -> bytes:
-    """The target of a backend's page: the client's, but for the cursor, the limit on the way to one, and the order
-    where it is not the one that all lists have."""
-    ours = (b"after", b"before", b"limit") if asked.after or asked.before else (b"after", b"before")
+def page_target(target: bytes, asked: Wanted, after: str, *, filtered: bool = False) -> bytes:
+    """The target of a backend's page: the client's, but for the cursor, the limit where not all that comes will be
+    shown, and the order where it is not the one that all lists have.
+
+    `filtered`: others' objects are left out. A first page without a limit is as long as the backend likes it.
+    """
+    walks = asked.after or asked.before or (filtered and (asked.limit or after))
+    ours = (b"after", b"before", b"limit") if walks else (b"after", b"before")
     kept = [pair for key, _, pair in _pairs(target) if key not in ours]
-    if len(ours) == 3:
-        kept.append(b"limit=%d" % WALK)
+    if walks:
+        kept.append(b"limit=%d" % max(asked.limit or 0, WALK))
     if not asked.told:
         kept.append(b"order=" + asked.order.encode())
     if after:
@@ -99,6 +103,8 @@ class _Part:
         self.backend = backend
         self.items: deque[Item] = deque()
         self.more = True
+        self.cut = False
+        """It has more, but is not read any further."""
         self.last = ""
         self.pages = 0
 
@@ -114,8 +120,8 @@ class _Part:
             self.items.extend(items)
         self.last = last
         self.pages += 1
-        if self.more and self.pages >= MOST:
-            raise Endless
+        self.cut = self.more and self.pages >= MOST
+        self.more = self.more and not self.cut
         return len(items)
 
 
@@ -132,6 +138,8 @@ class Merge:
         self._dropped = False
         """Something stands before what was found (with `before`)."""
         self._over = False
+        self._cut = False
+        """What follows lies too deep."""
 
     @property
     def backends(self) -> list[str]:
@@ -139,7 +147,7 @@ class Merge:
         return [backend for backend, _ in self._found[: self._limit]]
 
     def questions(self) -> list[Question]:
-        """The pages that are needed before it can go on; none: it is done. Raises `NoCursor`."""
+        """The pages that are needed before it can go on; none: it is done. Raises `NoCursor` or `Endless`."""
         while not self._over:
             dry = [part for part in self._parts.values() if part.more and not part.items]
             if dry:
@@ -148,7 +156,7 @@ class Merge:
         return []
 
     def feed(self, backend: str, page: Any) -> None:
-        """The page that was asked for. Raises `NotAList` or `Endless`."""
+        """The page that was asked for. Raises `NotAList`."""
         part = self._parts[backend]
         count = part.feed(page)
         if self._asked.limit is None and part.pages == 1 and not (self._asked.after or self._asked.before):
@@ -159,11 +167,17 @@ class Merge:
         behind = bool(self._asked.before)
         items = [item for _, item in self._found[: self._limit]]
         ids = [str(item.get("id") or "") or None for item in items] or [None]
-        more = self._dropped if behind else len(self._found) > self._limit
+        more = self._dropped if behind else self._cut or len(self._found) > self._limit
         return {"object": "list", "data": items, "first_id": ids[0], "last_id": ids[-1], "has_more": more}
 
     def _take(self) -> None:
         """The next object of all."""
+        if any(part.cut and not part.items for part in self._parts.values()):
+            # A short page can be shown. An empty one would have no cursor to go on from, and look like the end.
+            if self._skipping or self._asked.before or not self._found:
+                raise Endless
+            self._over = self._cut = True
+            return
         ready = [part for part in self._parts.values() if part.items]
         if not ready:
             if self._skipping or self._asked.before:

@@ -125,7 +125,7 @@ class _Listing:
 
     async def _page(self, backend: Backend, asked: Wanted, after: str) -> Any:
         """One page of one backend. Raises `_Stop`."""
-        target = page_target(self._request.target, asked, after)
+        target = page_target(self._request.target, asked, after, filtered=self._tenant is not None)
         # A packed reply could not be merged, and a condition on the whole list means nothing for its parts.
         headers = [pair for pair in self._request.headers if pair[0].lower() not in _NOT_FOR_PARTS]
         asker = only(self._request.asker, frozenset((backend.name,)), self._failover.pool.backends)
@@ -204,5 +204,5 @@ def _refusal(problem: ValueError) -> Refusal:
     if isinstance(problem, NoCursor):
         return Refusal(404, "not_found", f"No such object: {problem}", param="after")
     if isinstance(problem, Endless):
-        return Refusal(400, "BadRequest", "The list is too long to be merged up to this cursor: narrow it.")
+        return Refusal(400, "BadRequest", "The list is too long to be read as far as this page: narrow it.")
     return Refusal(502, "BadGateway", f"What `{problem}` answered is no list.")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lb.balancing.listing import Endless, Merge, NoCursor, NotAList, Wanted, page_target, wanted
+from lb.balancing.listing import MOST, Endless, Merge, NoCursor, NotAList, Wanted, page_target, wanted
 
 Lists = dict[str, list[dict[str, Any]]]
 
@@ -129,6 +129,48 @@ def test_a_list_without_an_end_is_not_read_to_it() -> None:
 
     with pytest.raises(Endless):
         merged(Endlessly(a=[]), ask(5, "gone"), 5)
+
+
+DEEP = {
+    "a": [{"id": f"x{number}", "created_at": 1000 - number} for number in range(MOST + 20)],
+    "b": [{"id": "y", "created_at": 950}],
+}
+MINE = ["x3", "x98", "y"]
+OTHERS = frozenset(item["id"] for item in DEEP["a"]) - {*MINE, "x110"}
+
+
+def test_what_was_found_before_the_end_of_the_search_is_a_page() -> None:
+    got = merged(DEEP, ask(5), 1, OTHERS)
+    assert ([item["id"] for item in got["data"]], got["has_more"]) == (["x3", "y", "x98"], True)
+    got = merged(DEEP, ask(5, after="x3"), 1, OTHERS)
+    assert ([item["id"] for item in got["data"]], got["has_more"]) == (["y", "x98"], True)
+
+
+@pytest.mark.parametrize("asked", [ask(5, after="x98"), ask(5, after="x105"), ask(5, before="x110")])
+def test_a_page_of_nothing_is_not_taken_for_the_end_of_a_list(asked: Wanted) -> None:
+    with pytest.raises(Endless):
+        merged(DEEP, asked, 1, OTHERS)
+
+
+def test_pages_are_as_many_as_will_be_read_and_no_more() -> None:
+    got = merged({"a": DEEP["a"][:MOST]}, ask(5), 1, OTHERS)
+    assert ([item["id"] for item in got["data"]], got["has_more"]) == (["x3", "x98"], False)
+
+
+@pytest.mark.parametrize(
+    ("query", "after", "expected"),
+    [
+        (b"", "", b""),
+        (b"", "file-9", b"?limit=100&after=file-9"),
+        (b"?limit=5", "", b"?limit=100"),
+        (b"?limit=500&purpose=batch", "file-9", b"?purpose=batch&limit=500&after=file-9"),
+        (b"?limit=x", "", b"?limit=x"),
+    ],
+)
+def test_where_others_objects_are_left_out_more_is_asked_for(query: bytes, after: str, expected: bytes) -> None:
+    target = b"/openai/v1/files" + query
+    got = page_target(target, wanted(target, "files"), after, filtered=True)
+    assert got == b"/openai/v1/files" + expected
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,9 @@ FILES = b"/openai/v1/files"
 
 
 class Shelf(Story):
-    """Backends with files: each gives pages of at most three."""
+    """Backends with files: each gives pages of at most three, or `most`."""
+
+    most = 3
 
     def __init__(
         self, files: dict[str, dict[str, int]], *, unowned: bool = False, these: Sequence[Backend] | None = None
@@ -37,8 +39,9 @@ class Shelf(Story):
         newest = sorted(self.files[backend].items(), key=lambda item: -item[1])
         ids = [name for name, _ in newest]
         rest = newest[ids.index(query["after"][0]) + 1 if "after" in query else 0 :]
-        data = [{"id": name, "created_at": moment} for name, moment in rest[:3]]
-        body = json.dumps({"object": "list", "data": data, "has_more": len(rest) > 3}).encode()
+        size = min(int(query["limit"][0]) if "limit" in query else 20, self.most)
+        data = [{"id": name, "created_at": moment} for name, moment in rest[:size]]
+        body = json.dumps({"object": "list", "data": data, "has_more": len(rest) > size}).encode()
         return FakeReply(200, [("Content-Type", "application/json")], [body[:10], body[10:]])
 
     async def list(self, query: bytes = b"", **more: object) -> FakeClient:
@@ -150,6 +153,16 @@ async def test_a_tenant_sees_its_own_and_is_told_how_many_have_no_known_owner() 
     assert ids(await story.list(asker=Asker("bob"))) == ["file-b2"]
     assert ids(await story.list(caller="cyd")) == []
     assert len(ids(await story.list())) == 5
+
+
+@pytest.mark.parametrize("limit", [b"", b"?limit=5", b"?limit=1"])
+async def test_a_tenant_finds_its_own_behind_many_of_others(limit: bytes) -> None:
+    others = {f"file-other{number}": 1000 + number for number in range(600)}
+    story = Shelf({"a": {"file-mine": 1, **others}, "b": {}})
+    story.most = 100
+    story.affinity.learn([Creation(b"file-mine", True)], "a", "ada")
+    assert ids(await story.list(limit, caller="ada")) == ["file-mine"]
+    assert story.asked.count("a") <= 8
 
 
 async def test_what_has_no_known_owner_is_shown_where_that_is_wanted() -> None:
