@@ -63,7 +63,8 @@ _ITEM = re.compile(rb"(?!call_)[a-z]{2,8}_[A-Za-z0-9]{6,}")
 _ESCAPED = re.compile(rb"\\u00(?:2[dD]|3[0-9]|4[1-9a-fA-F]|5[0-9aA]|5[fF]|6[1-9a-fA-F]|7[0-9aA])")
 """A letter, digit, `-` or `_` that is written as an escape, as nobody does who has nothing to hide."""
 
-_KEY_NAMES = frozenset(_KEYS.decode().split("|"))
+KEY_NAMES = frozenset(_KEYS.decode().split("|"))
+"""Members whose text names an object."""
 _OPAQUE = frozenset({"metadata", "attributes", "parameters", "schema", "json_schema", "arguments"})
 """What stands below is the user's own."""
 
@@ -184,7 +185,7 @@ def _named(key: str, value: Any, chat: bool) -> Iterator[Reference]:
     """What one member of an object names."""
     if key == "encrypted_content" and isinstance(value, str) and len(value) >= _SEALED_MIN:
         yield Reference(Kind.SEALED, value.encode("utf-8", "replace")[:SEALED_MAX])
-    if key not in _KEY_NAMES or (chat and key == "id"):
+    if key not in KEY_NAMES or (chat and key == "id"):
         return
     for one in value if isinstance(value, list) and not isinstance(value, _Pairs) else (value,):
         name = one.encode("utf-8", "replace") if isinstance(one, str) else b""

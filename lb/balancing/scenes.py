@@ -43,6 +43,9 @@ COMBINED = frozenset(
 )
 """Collections whose objects are used together with objects that were made by other requests."""
 
+UPLOADS = frozenset({"files", "uploads", "skills"})
+"""Collections whose forms bring what they are made of, and name no objects."""
+
 _WORDS = frozenset(
     {
         "jobs", "alpha", "graders", "checkpoints", "permissions", "runs", "steps", "messages", "items", "input_items",

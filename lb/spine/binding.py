@@ -8,9 +8,10 @@ import re
 
 from lb.balancing.affinity import Affinity, Apart, Binding, Foreign
 from lb.balancing.creations import Creation
+from lb.balancing.form_objects import hidden_in_form
 from lb.balancing.references import EXACT_MAX, Kind, Reference, Unread, exact, hides, mentions, searched
 from lb.balancing.routing import Operation, Route
-from lb.balancing.scenes import CHAT, COMBINED, Scene, scene
+from lb.balancing.scenes import CHAT, COMBINED, UPLOADS, Scene, scene
 from lb.balancing.sticky import Home, key_of
 from lb.events import Emit, Healed, Scattered, Trespassed
 from lb.exchange import Reply, Request
@@ -156,15 +157,17 @@ def _stores(request: Request) -> bool:
 
 
 def _text(request: Request, found: Scene, body: bytes) -> bytes:
-    """The body where it is JSON. Raises `Unread` where it may be, and cannot be searched."""
-    why = ""
+    """The body where it is JSON. Raises `Unread` where it may name objects, and cannot be searched."""
+    why, kept = "", isinstance(request.body, bytes)
     if request.content_encoding.strip().lower() not in (b"", b"identity"):
         why = "its body is compressed"
     elif b"\0" in body[:4]:
         why = "its body is not in UTF-8"
+    elif found.collection not in UPLOADS and (unseen := hidden_in_form(request.content_type, body, whole=kept)):
+        why = unseen
     elif _JSON.match(body) is None:
         return b""
-    elif not isinstance(request.body, bytes):
+    elif not kept:
         why = "its body is too large to be kept"
     if why and body and found.collection != "chat":
         raise Unread(why)

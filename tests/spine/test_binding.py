@@ -500,6 +500,47 @@ async def test_a_socket_in_which_anybodys_objects_can_be_named_is_for_those_with
     assert story.asked == ([] if expected == 403 else ["a"])
 
 
+FORM = b"--x\r\nContent-Disposition: form-data; %b\r\n\r\nfile-12345\r\n--x--\r\n"
+MULTIPART = b"multipart/form-data; boundary=x"
+NAMING = {
+    "plain": (MULTIPART, FORM % b'name="file_id"'),
+    "bare": (MULTIPART, FORM % b"name=file_id"),
+    "in another case": (MULTIPART, FORM % b'NAME="File_Id"'),
+    "escaped": (MULTIPART, FORM % b'name="file%5Fid"'),
+    "quoted pair": (MULTIPART, FORM % rb'name="file\_id"'),
+    "encoded": (MULTIPART, FORM % b"name*=utf-8''file%5fid"),
+    "in pieces": (MULTIPART, FORM % b'name*0="file"; name*1="_id"'),
+    "nested": (MULTIPART, FORM % b'name="input_reference[file_id]"'),
+    "folded": (MULTIPART, FORM % b'\r\n name="file_id"'),
+    "behind a file": (MULTIPART, FORM % b'name="file"; filename="a"' + FORM % b'name="file_id"'),
+    "with bare line feeds": (MULTIPART, (FORM % b'name="file_id"').replace(b"\r", b"")),
+    "boundary twice": (MULTIPART + b"; boundary=y", FORM % b'name="file"'),
+    "no boundary": (b"multipart/form-data", FORM % b'name="file"'),
+    "in parts without end": (MULTIPART, b"--x\r\n" * 5000),
+    "encoded as a query": (b"application/x-www-form-urlencoded", b"file_id=file-12345"),
+    "too large": (MULTIPART, FakeStream(FORM % b'name="file"', [FORM % b'name="file_id"'])),
+}
+
+
+@pytest.mark.parametrize("how", NAMING)
+async def test_a_form_that_names_an_object_is_not_passed_on_where_tenants_are_kept_apart(how: str) -> None:
+    content_type, body = NAMING[how]
+    story = Bound({"a": [ok()]}, {"cntr_12345": "a"}, tenant="bob")
+    asked = request(b"/openai/v1/containers/cntr_12345/files", body=body, content_type=content_type, caller="bob")
+    client = await story.ask(asked)
+    assert client.status == 400
+    assert b"cannot be told which objects" in client.body
+    assert story.asked == []
+
+
+@pytest.mark.parametrize("path", [b"containers/cntr_12345/files", b"files", b"uploads/upload_12345/parts", b"videos"])
+async def test_a_form_that_only_brings_a_file_passes(path: bytes) -> None:
+    story = Bound({"a": [ok()]})
+    form = FORM % b'name="file"; filename="file_id"' + FORM % b'name="purpose"'
+    client = await story.ask(request(b"/openai/v1/" + path, body=form, content_type=MULTIPART, caller="bob"))
+    assert client.status == 200
+
+
 async def test_an_anthropic_batch_belongs_to_who_made_it() -> None:
     made = ok(b'{"id":"msgbatch_12345","type":"message_batch"}')
     story = Bound({"a": [made, ok()]})
