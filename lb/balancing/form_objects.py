@@ -18,16 +18,16 @@ _NAME = re.compile(rb'[;\s]name(\*[^\s=]*)?\s*=\s*("[^"\\]*+(?:\\.[^"\\]*+)*+"|[
 _PIECES = re.compile(r"[\[\].\s\"'<>]+")
 
 
-def hidden_in_form(content_type: bytes, body: bytes, *, whole: bool) -> str:
-    """Why it cannot be told which objects this form names; nothing where it names none, or is no form. `whole=False`:
-    `body` is only its beginning."""
+def hidden_in_form(content_type: bytes, body: bytes, *, cut: bool) -> str:
+    """Why it cannot be told which objects this form names; nothing where it names none, or is no form. `cut`: `body`
+    is only its beginning, and what follows it matters."""
     kind = content_type.partition(b";")[0].strip().lower()
     if kind == b"application/x-www-form-urlencoded":
         return "its body is a form, and must be JSON"
     if not kind.startswith(b"multipart/"):
         return ""
-    if not whole:
-        return "its body is too large to be kept"
+    if cut:
+        return "its form is too large to be searched; upload the file to `/files`, and name that in JSON"
     try:
         boundary = boundary_of(content_type)
     except Ambiguous as problem:

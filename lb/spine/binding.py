@@ -163,8 +163,8 @@ def _text(request: Request, found: Scene, body: bytes) -> bytes:
         why = "its body is compressed"
     elif b"\0" in body[:4]:
         why = "its body is not in UTF-8"
-    elif found.collection not in UPLOADS and (unseen := hidden_in_form(request.content_type, body, whole=kept)):
-        why = unseen
+    elif hidden := _hidden(request, found, body, kept):
+        why = hidden
     elif _JSON.match(body) is None:
         return b""
     elif not kept:
@@ -172,6 +172,13 @@ def _text(request: Request, found: Scene, body: bytes) -> bytes:
     if why and body and found.collection != "chat":
         raise Unread(why)
     return b"" if why else body
+
+
+def _hidden(request: Request, found: Scene, body: bytes, kept: bool) -> str:
+    """Only forms for containers are known to name a file in the place of one that they bring."""
+    if found.collection in UPLOADS:
+        return ""
+    return hidden_in_form(request.content_type, body, cut=not kept and found.collection == "containers")
 
 
 def _not_there(reference: Reference) -> Refusal:

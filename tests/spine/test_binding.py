@@ -514,6 +514,7 @@ NAMING = {
     "folded": (MULTIPART, FORM % b'\r\n name="file_id"'),
     "behind a file": (MULTIPART, FORM % b'name="file"; filename="a"' + FORM % b'name="file_id"'),
     "with bare line feeds": (MULTIPART, (FORM % b'name="file_id"').replace(b"\r", b"")),
+    "behind a preamble": (MULTIPART, b"{\r\n" + FORM % b'name="file_id"'),
     "boundary twice": (MULTIPART + b"; boundary=y", FORM % b'name="file"'),
     "no boundary": (b"multipart/form-data", FORM % b'name="file"'),
     "in parts without end": (MULTIPART, b"--x\r\n" * 5000),
@@ -568,3 +569,10 @@ async def test_what_is_to_be_refused_and_too_large_to_be_read_in_full_is_refused
     asked.caller = "bob"
     assert (await story.ask(asked)).status in (400, 404)
     assert story.asked == []
+
+
+async def test_a_large_form_that_brings_a_picture_for_a_video_passes() -> None:
+    story = Bound({"a": [ok()]})
+    form = FakeStream(FORM % b'name="input_reference"; filename="a.png"', [b"\r\n"])
+    client = await story.ask(request(b"/openai/v1/videos", body=form, content_type=MULTIPART, caller="bob"))
+    assert client.status == 200
