@@ -91,19 +91,26 @@ class Link(Observer):
     async def run(self) -> None:
         """Agree and tell while there is Redis; come back when there is not."""
         while True:
-            client = self._connect()
-            try:
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._listen(client))
-                    tasks.create_task(self._agree(client))
-            except* _LOST as lost:
-                self._down("warning", LOST, lost.exceptions[0])
-            except* Exception as bug:  # whatever it is, the next try may do without
-                self._down("error", BROKEN, bug.exceptions[0])
-            finally:
-                await _close(client)
-            _heed_cancellation()
+            errors = await self._stay(self._connect())
+            bug = next((error for error in errors if not isinstance(error, _LOST)), None)
+            if bug is not None:  # whatever it is, the next try may do without
+                self._down("error", BROKEN, bug)
+            elif errors:
+                self._down("warning", LOST, errors[0])
             await asyncio.sleep(PAUSE_SECONDS)  # noqa: TID251 - nothing tells when Redis is back
+
+    async def _stay(self, client: "redis_py.Redis") -> list[Exception]:
+        """Until it fails; returns what failed. (A task group would raise that also where it is being cancelled, in the
+        place of the cancellation, and then nothing would end this.)"""
+        tasks = [asyncio.ensure_future(self._listen(client)), asyncio.ensure_future(self._agree(client))]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            for task in tasks:
+                task.cancel()
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+            await _close(client)
+        return [error for error in ended if isinstance(error, Exception)]
 
     async def _agree(self, client: "redis_py.Redis") -> None:
         while True:
@@ -190,13 +197,6 @@ def _read(data: bytes) -> tuple[str, str, str, str | None, float, str] | None:
     texts = name, key, backend, reason, deployment or ""
     whole = all(isinstance(text, str) for text in texts) and type(seconds) in (int, float) and seconds >= 0
     return (name, key, backend, deployment, float(seconds), reason) if whole else None
-
-
-def _heed_cancellation() -> None:
-    """A task group whose tasks fail while it is cancelled raises their errors, and not that it was cancelled."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 async def _close(client: "redis_py.Redis") -> None:
