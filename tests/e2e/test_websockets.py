@@ -55,15 +55,18 @@ async def ended(socket: ClientConnection) -> tuple[int | None, str | None]:
 async def test_the_sdk_holds_a_session_through_a_failover_at_the_handshake(three: list[Simulator]) -> None:
     three[0].faults.script("429:7")
     three[1].faults.script("429:7")
-    async with hasty(**backends(*three)) as balancer:
-        async with v1(balancer) as sdk, sdk.realtime.connect(model="voice") as connection:
-            assert (await connection.recv()).type == "session.created"
-            for _ in range(3):
-                assert await turn(connection)
-        events = [line["event"] for line in balancer.events("Proxying to") + balancer.events("Received response")]
-        assert [event.rpartition("/openai")[2] for event in events[:3]] == ["/v1/realtime?model=voice"] * 3
-        assert sorted(events[3:]) == ["Received response 101", *["Received response 429"] * 2]
-        assert len(balancer.events("Destination")) == 2
+    async with (
+        hasty(**backends(*three)) as balancer,
+        v1(balancer) as sdk,
+        sdk.realtime.connect(model="voice") as connection,
+    ):
+        assert (await connection.recv()).type == "session.created"
+        for _ in range(3):
+            assert await turn(connection)
+    events = [line["event"] for line in balancer.events("Proxying to") + balancer.events("Received response")]
+    assert [event.rpartition("/openai")[2] for event in events[:3]] == ["/v1/realtime?model=voice"] * 3
+    assert sorted(events[3:]) == ["Received response 101", *["Received response 429"] * 2]
+    assert len(balancer.events("Destination")) == 2
 
 
 async def test_the_azure_client_speaks_the_preview_and_each_backend_has_its_own_name(three: list[Simulator]) -> None:
