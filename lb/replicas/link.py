@@ -90,7 +90,7 @@ class Link(Observer):
 
     async def run(self) -> None:
         """Agree and tell while there is Redis; come back when there is not."""
-        while True:
+        while _wanted():
             errors = await self._stay(self._connect())
             bug = next((error for error in errors if not isinstance(error, _LOST)), None)
             if bug is not None:  # whatever it is, the next try may do without
@@ -113,7 +113,7 @@ class Link(Observer):
         return [error for error in ended if isinstance(error, Exception)]
 
     async def _agree(self, client: "redis_py.Redis") -> None:
-        while True:
+        while _wanted():
             await self._exchange(client)
             self._back()
             with suppress(TimeoutError):
@@ -152,7 +152,7 @@ class Link(Observer):
     async def _listen(self, client: "redis_py.Redis") -> None:
         async with client.pubsub(ignore_subscribe_messages=True) as channel:
             await channel.subscribe(COOLED, PINNED)
-            while True:
+            while _wanted():
                 message = await channel.get_message(timeout=TIMEOUT_SECONDS)
                 if message is not None and message["channel"] == PINNED.encode():
                     self._pins.hear(message["data"])
@@ -186,6 +186,13 @@ class Link(Observer):
         if not self._warned:
             self._warned = True
             self._say(level, event, reason=f"{type(lost).__name__}: {lost}"[:200])
+
+
+def _wanted() -> bool:
+    """Nobody has cancelled the running task. Asked in each round, since redis-py sends with `asyncio.wait_for`, which up
+    to Python 3.11 forgets a cancellation that comes at the moment in which it ends (CPython issue 86296)."""
+    task = asyncio.current_task()
+    return task is None or not task.cancelling()
 
 
 def _read(data: bytes) -> tuple[str, str, str, str | None, float, str] | None:
