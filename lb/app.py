@@ -4,15 +4,11 @@ import asyncio
 import mmap
 import random
 import socket
-import time
-from functools import partial
 from importlib.metadata import version
-from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any
 
-from lb.admin.door import Door
 from lb.admin.server import AdminServer
-from lb.admin.status import document
+from lb.admin.status import document, standings_document
 from lb.balancing.affinity import Affinity
 from lb.balancing.peers import Peers
 from lb.balancing.pins import Memory, Pins, size_of
@@ -27,14 +23,25 @@ from lb.failover import Failover
 from lb.gateway import Gateway
 from lb.metering.book import Book
 from lb.metering.quota import Quota
+from lb.parts import (
+    ask_for_usage,
+    clock,
+    deployment_names,
+    door,
+    exposition,
+    limits_of,
+    proxy_of,
+    tokenizer,
+    transport_settings,
+    usage_store,
+    wall,
+    watches_of,
+)
 from lb.recordings import open_recordings
 from lb.spine.admission import Admission
 from lb.spine.binding import Bindings
 from lb.spine.lists import Lists
-from lb.spine.unasked import AskForUsage
-from lb.spine.watching import Watch, watch_cost
 from lb.telemetry.beliefs import belief_rows
-from lb.telemetry.exposition import Exposition
 from lb.telemetry.lines import LogLines
 from lb.telemetry.log import Logs
 from lb.telemetry.machine import process_rows
@@ -44,22 +51,14 @@ from lb.telemetry.recent import Recent
 from lb.telemetry.seldom import Seldom
 from lb.telemetry.standings import standing_rows
 from lb.telemetry.tallies import Snapshot
-from lb.telemetry.tokenizer import Recounting, exact
-from lb.usage.entering import Entering
-from lb.usage.store import Store
 from lb.wire.acceptor import Ahead
 from lb.wire.callers import Callers
 from lb.wire.credentials import Credentials, default_azure
-from lb.wire.hub import Limits
 from lb.wire.server import Server
 from lb.wire.transport import SocketTransport
-from lb.wire.tunnel import Proxy
 
 if TYPE_CHECKING:
     from lb.replicas.link import Link
-
-wall = time.time  # noqa: TID251 - the one wall clock: dates in log lines and tokens
-clock = time.monotonic  # noqa: TID251 - the one clock for deadlines; system-wide, so that workers can share them
 
 FLUSH_SECONDS = 2.0
 """Left for the export of what was recorded when draining took all its time."""
@@ -93,7 +92,7 @@ class App:
         self.emit = Announcer()
         self._tokenizer = tokenizer(config.metrics.tokenizer)
         self.metrics = Metrics(
-            _names(config),
+            deployment_names(config),
             seconds=config.metrics.second_buckets,
             tokens=config.metrics.token_buckets,
             later=self._tokenizer,
@@ -103,7 +102,7 @@ class App:
         self.metrics.unread = lines.unread
         for observer in (self.metrics, self.recent, lines):
             self.emit.add(observer)
-        self._entering = _entering(config, logs)
+        self._entering = usage_store(config, logs)
         if self._entering is not None:
             self.metrics.spent = self._entering.spent
         self._rates = Rates(self.metrics.totals)
@@ -142,7 +141,7 @@ class App:
             self.gateway.trace = self._exports.trace
             for exporting in self._exports.observers:
                 self.emit.add(exporting)
-        self.gateway.ask_for_usage = _ask_for_usage(config)
+        self.gateway.ask_for_usage = ask_for_usage(config)
         # Budgets survive every reload, too; they are asked only where there are tenants.
         ahead = wall() - clock()
         quota = Quota((), lambda now: now + ahead, None if config.redis.url else book)
@@ -159,7 +158,7 @@ class App:
             logs.say("error" if bug else "warning", event, bug, **facts)
 
         # The way in comes last: nothing may arrive before everything stands.
-        self.server = Server(self.gateway, report, _limits(config))
+        self.server = Server(self.gateway, report, limits_of(config))
         self.door = door(config)
         self.admin = AdminServer(self.overview, self.exposed, self, self.door, logs.say) if peers is None else None
         self._ahead: Ahead | None = None
@@ -195,9 +194,9 @@ class App:
         old, self.config = self.config, config
         self.pool.replace(config.domain_backends(), POLICIES[config.policy])
         self.affinity.replace(config.domain_backends())
-        for name in _names(config):
+        for name in deployment_names(config):
             self.metrics.deployments.admit(name)
-        if _transport_settings(old) != _transport_settings(config):
+        if transport_settings(old) != transport_settings(config):
             before, self.transport = self.transport, self._transport(config)
             before.retire(backend.url for backend in old.backends)
         else:
@@ -212,8 +211,8 @@ class App:
         self._admit(config)
         self.gateway.explain = config.explain
         self._bind(config)
-        self.gateway.ask_for_usage = _ask_for_usage(config)
-        self.server.limits = _limits(config)
+        self.gateway.ask_for_usage = ask_for_usage(config)
+        self.server.limits = limits_of(config)
 
     async def drain(self) -> None:
         """Finish what is running, and send what was recorded of it, within the configured time."""
@@ -309,29 +308,8 @@ class App:
 
         Workers share budgets, so every one of them tells the same of those; waiting requests add up.
         """
-        waiting = self.failover.permits.room.counts()
         overview = self._budgets() if self.gateway.admission is not None else {}
-        return {
-            "waiting": sum(waiting.values()),
-            "tenants": [
-                {
-                    "name": name,
-                    "waiting": waiting.get(name, 0),
-                    "budgets": [
-                        {
-                            "limit": standing.name,
-                            "deployment": standing.deployment,
-                            "allowed": standing.limit,
-                            "used": standing.used,
-                            "remaining": standing.remaining,
-                            "reset_seconds": round(standing.reset, 3),
-                        }
-                        for standing in standings
-                    ],
-                }
-                for name, standings in overview.items()
-            ],
-        }
+        return standings_document(self.failover.permits.room.counts(), overview)
 
     async def exposed(self) -> bytes:
         """The same as Prometheus reads it. Many rows take long to be written, and requests shall not wait for that."""
@@ -351,7 +329,7 @@ class App:
         """Requests with objects, or with a prompt that a backend knows, are led there; nothing is asked where neither
         is wanted."""
         wanted = config.affinity
-        watches = _watches(config)
+        watches = watches_of(config)
         self.gateway.bindings = None
         if wanted.objects or wanted.prompt_cache_key or wanted.prompt_prefix_bytes:
             self.gateway.bindings = bindings = Bindings(
@@ -418,81 +396,5 @@ class App:
             idle_seconds=config.limits.http_timeout_seconds,
             connect_seconds=config.limits.connect_seconds,
             ca_file=config.ca_file,
-            proxy=_proxy(config),
+            proxy=proxy_of(config),
         )
-
-
-def _proxy(config: Config) -> Proxy | None:
-    address = config.platform.https_proxy
-    return Proxy.parse(address, ",".join(config.platform.no_proxy)) if address else None
-
-
-def _names(config: Config) -> list[str]:
-    """The deployments that are configured by name, as callers and as backends call them."""
-    backends = config.domain_backends()
-    named = {name for backend in backends for pair in (backend.deployments or {}).items() for name in pair}
-    return sorted(named | {backend.deployment_name for backend in backends if backend.deployment_name})
-
-
-def door(config: Config) -> Door:
-    """Who may look and act at the operator listener."""
-    return Door(config.operator_keys(), clock, loopback=config.admin_on_loopback)
-
-
-def exposition(config: Config) -> Exposition:
-    """Renders snapshots in the buckets of this configuration."""
-    return Exposition(seconds=config.metrics.second_buckets, tokens=config.metrics.token_buckets)
-
-
-def _watches(config: Config) -> list[Watch]:
-    """Who looks at replies for what they cost: nobody, unless somebody wants to know."""
-    metrics = config.metrics
-    asked = metrics.usage or metrics.include_usage or metrics.tokenizer
-    elsewhere = config.usage.store is not None or config.audit.to != "off" or config.telemetry.otlp_metrics
-    if not (asked or config.tenants or elsewhere):
-        return []
-    return [partial(watch_cost, keep=True) if metrics.tokenizer else watch_cost]
-
-
-def _ask_for_usage(config: Config) -> AskForUsage | None:
-    """Has backends tell what streams cost, where that is wanted for anybody."""
-    always = config.metrics.include_usage
-    wanted = always or any(tenant.include_usage for tenant in config.tenants)
-    return AskForUsage(always=always) if wanted else None
-
-
-def _entering(config: Config, logs: Logs) -> Entering | None:
-    """Keeps what was used in a file, where that is wanted."""
-    path = config.usage.store
-    return Entering(Store(path), wall, logs.say, keep_days=config.usage.keep_days) if path is not None else None
-
-
-def tokenizer(wanted: bool) -> Recounting | None:
-    """Counts again what was estimated, where that is wanted. Raises ImportError where the package is missing."""
-    return Recounting(exact()) if wanted else None
-
-
-def temporary_directory() -> str | None:
-    """The system's, by TMPDIR; None where there is none to write in."""
-    try:
-        return gettempdir()
-    except FileNotFoundError:
-        return None
-
-
-def _transport_settings(config: Config) -> tuple[object, ...]:
-    return config.limits.http_timeout_seconds, config.limits.connect_seconds, config.platform
-
-
-def _limits(config: Config) -> Limits:
-    limits = config.limits
-    directory = limits.replay_directory or temporary_directory()
-    return Limits(
-        replay_max=limits.replay_max_bytes,
-        kept_max=limits.replay_total_bytes,
-        memory_max=limits.replay_memory_bytes,
-        disk_max=limits.replay_disk_bytes if directory else 0,
-        directory=directory or "",
-        keepalive_seconds=limits.sse_keepalive_seconds,
-        ping_seconds=limits.websocket_ping_seconds,
-    )

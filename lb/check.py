@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lb.app import clock, wall
 from lb.checking.probe import probe_all
 from lb.checking.step import Mark, Probe
 from lb.config import Config, ConfigProblems, Loaded, effective, read
+from lb.parts import clock, wall
 from lb.wire.credentials import Credentials, default_azure
 
 FINE, WRONG_CONFIGURATION, PROBE_FAILED = 0, 2, 3

@@ -15,9 +15,10 @@ from typing import Any, cast
 import uvloop
 from aiohttp import web
 
-from lb.app import App, wall
+from lb.app import App
 from lb.config import read
 from lb.exchange import Client, Headers, Reply, Request
+from lb.parts import wall
 from lb.process.listening import listen
 from lb.telemetry.log import Logs
 

@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from lb.balancing.snapshot import Row
+from lb.metering.budget import Standing
 
 SCHEMA = 1
 """Raised when a field changes its meaning or goes; new fields may come at any time."""
@@ -46,6 +47,28 @@ def document(
         "rates": rates,
         "tenants": standings["tenants"],
         "recent": recent,
+    }
+
+
+def standings_document(waiting: Mapping[str, int], overview: Mapping[str, Sequence[Standing]]) -> dict[str, Any]:
+    """How many requests wait, and what each tenant has used of its budgets."""
+    return {
+        "waiting": sum(waiting.values()),
+        "tenants": [
+            {"name": name, "waiting": waiting.get(name, 0), "budgets": [_budget(standing) for standing in standings]}
+            for name, standings in overview.items()
+        ],
+    }
+
+
+def _budget(standing: Standing) -> dict[str, Any]:
+    return {
+        "limit": standing.name,
+        "deployment": standing.deployment,
+        "allowed": standing.limit,
+        "used": standing.used,
+        "remaining": standing.remaining,
+        "reset_seconds": round(standing.reset, 3),
     }
 
 

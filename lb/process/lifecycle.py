@@ -6,8 +6,9 @@ import socket
 
 import uvloop
 
-from lb.app import App, wall
+from lb.app import App
 from lb.config import FileSignature, Loaded
+from lb.parts import wall
 from lb.process.listening import address_of, allow_many_connections, cannot_listen, listen
 from lb.process.rereading import Load, names, read_again
 from lb.process.workers import Supervisor

@@ -10,10 +10,10 @@ import orjson
 
 from lb.admin.merge import merged
 from lb.admin.server import AdminServer
-from lb.app import clock, door, exposition
 from lb.balancing.backend import Backend
 from lb.config import Config, ConfigProblems
 from lb.events import Recalled, Switched
+from lb.parts import clock, door, exposition
 from lb.process.rereading import Load
 from lb.shared.orders import Orders
 from lb.shared.pages import Page

@@ -12,9 +12,9 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 
-from lb.app import clock
 from lb.balancing.pins import size_of
 from lb.config import FileSignature, Loaded
+from lb.parts import clock
 from lb.process.family import Child, Death, fork
 from lb.process.listening import address_of
 from lb.process.office import Office
