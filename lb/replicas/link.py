@@ -189,8 +189,8 @@ class Link(Observer):
 
 
 def _wanted() -> bool:
-    """Nobody has cancelled the running task. Asked in each round, since redis-py sends with `asyncio.wait_for`, which up
-    to Python 3.11 forgets a cancellation that comes at the moment in which it ends (CPython issue 86296)."""
+    """Nobody has cancelled the running task. Asked in each round: redis-py sends with `asyncio.wait_for`, which up to
+    Python 3.11 forgets a cancellation that comes at the moment in which it ends (CPython issue 86296)."""
     task = asyncio.current_task()
     return task is None or not task.cancelling()
 
