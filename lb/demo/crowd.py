@@ -12,6 +12,8 @@ from lb.demo.plan import API_VERSION, CHAT, EMBEDDING, REPLY_TOKENS, messages, p
 from lb.demo.plate import Plate
 
 PATIENCE = 20.0
+LONGER_SECONDS = 10.0
+"""For who is to be refused and was not yet: a slow machine has sent too little."""
 _KINDS = ("chat", "streamed chat", "embeddings")
 
 
@@ -31,7 +33,7 @@ class Crowd:
         await self._http.aclose()
 
     async def run(self, seconds: float) -> None:
-        """Start requests for so long, then wait for the last answers."""
+        """Start requests for so long, and until who is beyond its budget was refused; wait for the last answers."""
         async with asyncio.TaskGroup() as running:
             for plate in self.plates.values():
                 running.create_task(self._eat(plate, seconds))
@@ -41,7 +43,7 @@ class Crowd:
         over, number = loop.time() + seconds, 0
         sdk = self._client(appetite)
         async with asyncio.TaskGroup() as running:
-            while loop.time() < over:
+            while loop.time() < over or (plate.is_hungry and loop.time() < over + LONGER_SECONDS):
                 for _ in range(appetite.burst):
                     running.create_task(self._one(sdk, plate, number))
                     number += 1

@@ -30,6 +30,11 @@ class Plate:
     booked: int = 0
     """Tokens that the endpoints booked for it."""
 
+    @property
+    def is_hungry(self) -> bool:
+        """It is to run into a budget, and has not yet."""
+        return self.appetite.beyond is not None and not self.refused[self.appetite.beyond]
+
 
 def read_tokens(metrics: str) -> dict[str, int]:
     """Tokens by tenant, from the text that Prometheus reads."""
@@ -87,7 +92,7 @@ def verdict(plates: Sequence[Plate]) -> list[str]:
         most = plate.appetite.limits.get("requests_per_minute")
         if most is not None and plate.served > most:
             wrongs.append(f"{name}: {plate.served} requests were served within a minute, of {most}")
-        if beyond is not None and not plate.refused[beyond]:
+        if plate.is_hungry:
             wrongs.append(f"{name}: it asked for more than its {beyond}, and was never refused")
     return wrongs
 

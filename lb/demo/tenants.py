@@ -21,7 +21,7 @@ END_SECONDS = 24.0
 UNHURRIED_SECONDS = 20.0
 """Whoever asks for more seconds of traffic than this gets them all."""
 LEAST_SECONDS = 4.0
-SETTLE_SECONDS = 3.0
+SETTLE_SECONDS = 10.0
 FAILED, INTERRUPTED, TERMINATED = 1, 130, 143
 
 

@@ -13,7 +13,8 @@ import aiohttp
 
 from lb.sim import Simulator
 
-START_SECONDS = 20
+PATIENCE = 30
+"""Seconds for what happens at once where the machine is not busy."""
 
 
 class Balancer:
@@ -35,7 +36,7 @@ class Balancer:
             sys.executable, "-m", "lb", "serve", env={**environ, **settings}, stdout=asyncio.subprocess.PIPE
         )
         self._reading = asyncio.create_task(self._read())
-        started = await self.line(lambda line: line["event"].startswith("Listening on"), START_SECONDS)
+        started = await self.line(lambda line: line["event"].startswith("Listening on"), PATIENCE)
         self.url = started["event"].removeprefix("Listening on ")
         self.admin = started["admin"]
         return self
@@ -45,15 +46,18 @@ class Balancer:
     ) -> None:
         assert self.process is not None
         assert self._reading is not None
+        stuck = False
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                await asyncio.wait_for(self.process.wait(), 10)
+                await asyncio.wait_for(self.process.wait(), PATIENCE)
             except TimeoutError:
+                stuck = True
                 self.process.kill()
                 await self.process.wait()
         await self._reading
         self.process._transport.close()  # type: ignore[attr-defined] # else it warns when the loop is gone
+        assert error is not None or not stuck, f"it did not end when it was told to; its last lines: {self.lines[-5:]}"
 
     async def _read(self) -> None:
         assert self.process is not None
@@ -63,14 +67,17 @@ class Balancer:
             async with self._arrived:
                 self._arrived.notify_all()
 
-    async def line(self, wanted: Callable[[dict[str, Any]], bool], seconds: float = 5) -> dict[str, Any]:
+    async def line(self, wanted: Callable[[dict[str, Any]], bool], seconds: float = PATIENCE) -> dict[str, Any]:
         """The first line that is wanted, waiting for it."""
-        async with asyncio.timeout(seconds), self._arrived:
-            while True:
-                for line in self.lines:
-                    if wanted(line):
-                        return line
-                await self._arrived.wait()
+        try:
+            async with asyncio.timeout(seconds), self._arrived:
+                while True:
+                    for line in self.lines:
+                        if wanted(line):
+                            return line
+                    await self._arrived.wait()
+        except TimeoutError:
+            raise AssertionError(f"no such line within {seconds} s; the last ones: {self.lines[-5:]}") from None
 
     def events(self, beginning: str) -> list[dict[str, Any]]:
         """Lines that begin so."""
@@ -87,7 +94,7 @@ class Balancer:
             found: dict[str, Any] = await reply.json()
             return found
 
-    async def settled(self, seconds: float = 10) -> dict[str, Any]:
+    async def settled(self, seconds: float = PATIENCE) -> dict[str, Any]:
         """The status once nothing is in flight."""
         async with asyncio.timeout(seconds):
             while True:

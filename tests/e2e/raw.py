@@ -160,7 +160,7 @@ async def exchange(url: str, request: bytes, body: bytes = b"") -> Message:
                 return await _rest(reader, parse_head(interim[0]), head)
         writer.write(body)
         while True:
-            message = parse_head(await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20))
+            message = parse_head(await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30))
             if message.status >= 200:
                 break
             interim.append(message.raw)
@@ -172,7 +172,7 @@ async def exchange(url: str, request: bytes, body: bytes = b"") -> Message:
 
 async def _rest(reader: asyncio.StreamReader, message: Message, request: bytes) -> Message:
     if not request.startswith(b"HEAD ") and message.status not in (204, 304):
-        await asyncio.wait_for(read_body(reader, message, until_end=True), 20)
+        await asyncio.wait_for(read_body(reader, message, until_end=True), 30)
     return message
 
 

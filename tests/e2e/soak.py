@@ -24,10 +24,6 @@ from soak_world import Standing, World
 
 PHASES = 3
 """Of a round: in each another simulator behaves well."""
-LIMITS = (
-    {"max_cooldown_seconds": COOLDOWN, "first_event_seconds": PATIENCE, "http_timeout_seconds": 30},
-    {"max_cooldown_seconds": COOLDOWN, "first_event_seconds": 0, "http_timeout_seconds": PATIENCE},
-)
 KEEP_SECONDS = 60
 """The balancer keeps unused connections to backends that long."""
 
@@ -76,11 +72,20 @@ class Findings:
         return [f"{kind}: absorbed {self.absorbed[kind]} times" for kind in ABSORBED if self.absorbed[kind] < least]
 
 
+def limits(patience: float) -> tuple[dict[str, float], dict[str, float]]:
+    """Of the two kinds of phases."""
+    return (
+        {"max_cooldown_seconds": COOLDOWN, "first_event_seconds": patience, "http_timeout_seconds": 30},
+        {"max_cooldown_seconds": COOLDOWN, "first_event_seconds": 0, "http_timeout_seconds": patience},
+    )
+
+
 class Director:
     """Changes which simulators misbehave, and the balancer's limits under load."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, patience: float) -> None:
         self._world = world
+        self._patience = patience
         self._phase = 0
 
     async def through(self, load: Load) -> None:
@@ -100,21 +105,30 @@ class Director:
         short = number % 2 == 1
         await self._world.misbehave(good, [])
         if not short:
-            await self._world.misbehave(bad, rules(number, idle_limit=False))
-        self._world.configure(LIMITS[short])
+            await self._world.misbehave(bad, rules(number, self._patience, idle_limit=False))
+        self._world.configure(limits(self._patience)[short])
         await asyncio.sleep(COOLDOWN + LATENCY[1] + 0.2)
         for other in (was_good, bad):
-            await self._world.misbehave(other, rules(number, idle_limit=short))
+            await self._world.misbehave(other, rules(number, self._patience, idle_limit=short))
 
 
-async def soak(rounds: int, total: int, width: int, *, wait_for_idle: bool, place: Path | None = None) -> Findings:
+async def soak(
+    rounds: int,
+    total: int,
+    width: int,
+    *,
+    wait_for_idle: bool,
+    place: Path | None = None,
+    patience: float = PATIENCE,
+) -> Findings:
     """Run it all. `wait_for_idle`: at the end wait until unused backend connections are closed, else have a reload
-    close them. `place` keeps the balancer's log."""
+    close them. `place` keeps the balancer's log. `patience`, in seconds, is more than a backend that behaves ever needs
+    on this machine: who is left before it could answer is an error that no fault explains."""
     async with AsyncExitStack() as stack:
         world = World(place or Path(stack.enter_context(tempfile.TemporaryDirectory())))
-        await world.start(stack, total * 2, LIMITS[0])
+        await world.start(stack, total * 2, limits(patience)[0])
         findings = Findings(width, total, await world.standing())
-        director = Director(world)
+        director = Director(world, patience)
         log = _Tail(world.log)
         for number in range(rounds):
             findings.rounds.append(await _round(world, director, log, Load(world.url, total, width, number)))
@@ -143,7 +157,7 @@ async def _round(world: World, director: Director, log: "_Tail", load: Load) -> 
     return Round(books, seconds, world.resident(), await world.standing())
 
 
-async def settled(world: World, seconds: float = 10) -> None:
+async def settled(world: World, seconds: float = 30) -> None:
     """Wait until no request is under way and every client connection is closed."""
     async with asyncio.timeout(seconds):
         while True:
@@ -151,7 +165,7 @@ async def settled(world: World, seconds: float = 10) -> None:
             if not status["connections"] and not any(row["in_flight"] for row in status["backends"]):
                 break
             await asyncio.sleep(0.1)
-    await asyncio.sleep(0.3)  # the balancer's log is at most 50 ms behind
+    await world.told()
 
 
 class _Tail:

@@ -16,7 +16,6 @@ THROTTLES = ("429:0.4", "429-seconds:1", "429-ms:0.3", "429-x-ms:0.3", "429-floa
              "429-capacity:0.3", "503:1")  # fmt: skip
 STREAM_THROTTLES = ("stream-throttle:1", "stream-throttle-late:1", "stream-throttle-ptu", "stream-throttle-bare",
                     "stream-capacity")  # fmt: skip
-SLOW_HEAD = "slow-head:3"
 SILENCE = "silence"
 REFUSE = "refuse:0.15"
 
@@ -42,12 +41,12 @@ ABSORBED = [
 """Each of these has to be absorbed often enough."""
 
 
-def rules(turn: int, *, idle_limit: bool) -> list[str]:
+def rules(turn: int, patience: float, *, idle_limit: bool) -> list[str]:
     """The rules of a misbehaving endpoint. `idle_limit`: the idle limit is short, else the first-event limit is.
 
     The first rule that fits strikes, so which comes first changes with the turn.
     """
-    found = [f"{SILENCE}@0.065", f"{STALL}@0.002"] if idle_limit else [f"{SLOW_HEAD}@0.05"]
+    found = [f"{SILENCE}@0.065", f"{STALL}@0.002"] if idle_limit else [f"slow-head:{3 * patience:g}@0.05"]
     found += [f"{REFUSE}@0.0016"]
     found += [f"{kind}@0.055" for kind in STREAM_THROTTLES]
     found += [f"{kind}@0.065" for kind in STREAM_FAULTS]

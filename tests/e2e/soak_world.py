@@ -15,7 +15,8 @@ from typing import Any
 import aiohttp
 
 HERE = Path(__file__).parent
-START_SECONDS = 20
+START_SECONDS = 60
+RELOADED = b"Configuration reloaded"
 
 
 @asynccontextmanager
@@ -111,7 +112,7 @@ class World:
     async def sim(self, number: int, what: str, said: dict[str, Any] | None = None) -> Any:
         """Ask a simulator, or tell it something; while it refuses connections, wait."""
         url = f"{self.simulators[number]}/_sim/{what}"
-        for _ in range(20):
+        for _ in range(100):
             try:
                 if said is None:
                     async with self._session.get(url) as reply:
@@ -134,12 +135,20 @@ class World:
         told = self.place / "tasks"
         told.unlink(missing_ok=True)
         os.kill(self.pid, signal.SIGUSR1)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not told.exists():  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.02)
         files = open_files(self.pid)
         sockets = sum(name.startswith("socket:") for name in files)
         return Standing(int(told.read_text()), sockets, len(files), sum(row["in_flight"] for row in rows))
+
+    async def told(self) -> None:
+        """Wait until its log says all that has happened so far. Lines keep their order, so one more is asked for."""
+        size = self.log.stat().st_size
+        os.kill(self.pid, signal.SIGHUP)
+        async with asyncio.timeout(30):
+            while RELOADED not in self.log.read_bytes()[size:]:  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.05)
 
     def resident(self) -> float:
         """RSS of the balancer in MiB."""

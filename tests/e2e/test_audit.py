@@ -37,7 +37,7 @@ def modes(folder: Path) -> list[int]:
     return [stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()]
 
 
-async def said(path: Path, so: Callable[[list[dict[str, Any]]], bool], seconds: float = 15) -> list[dict[str, Any]]:
+async def said(path: Path, so: Callable[[list[dict[str, Any]]], bool], seconds: float = 30) -> list[dict[str, Any]]:
     async with asyncio.timeout(seconds):
         while True:
             found = await asyncio.to_thread(records, path)
@@ -146,7 +146,7 @@ async def test_a_balancer_that_is_killed_leaves_no_clerk_behind_and_what_it_had_
         balancer.process.kill()
         found = await said(path, lambda found: len(found) == 1)
         assert found[0]["prompt"][0]["content"] == "the last words"
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:  # whoever writes to it holds a lock on it
                 with path.open("rb") as file:
                     if not held(file.fileno()):

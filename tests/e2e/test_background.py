@@ -2,7 +2,7 @@
 
 import asyncio
 
-from balancer import Balancer, backends
+from balancer import PATIENCE, Balancer, backends
 from openai import AsyncOpenAI
 
 from lb.sim import Simulator
@@ -13,7 +13,7 @@ async def poll(front: Balancer, made: str) -> tuple[list[str], str]:
     states: list[str] = []
     async with (
         AsyncOpenAI(base_url=front.url + "/openai/v1", api_key="k", max_retries=0) as client,
-        asyncio.timeout(10),
+        asyncio.timeout(PATIENCE),
     ):
         while True:
             response = await client.responses.retrieve(made)

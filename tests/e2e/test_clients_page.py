@@ -32,7 +32,7 @@ async def test_an_example_works_as_it_stands(language: str, code: str, balancer:
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
-    said, complained = await asyncio.wait_for(process.communicate(), 30)
+    said, complained = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0, complained.decode()
     assert len(said.split()) > 3, said
     answered = await balancer.line(lambda line: line["event"] == "Received response 200")

@@ -1,6 +1,7 @@
 """The life of `lb serve`: how it starts, takes a new configuration, drains, and what it says when it cannot start."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -11,7 +12,7 @@ from pathlib import Path
 import aiohttp
 import orjson
 import pytest
-from balancer import Balancer, backends
+from balancer import PATIENCE, Balancer, backends
 
 from lb.sim import Settings, Simulator, Span
 
@@ -28,9 +29,22 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 @pytest.fixture
-async def slow() -> AsyncIterator[Simulator]:
-    """Streams for about two seconds."""
-    async with Simulator(Settings(name="openai1", token_delay=Span(0.1, 0.1), reply_tokens=20)) as simulator:
+def hurry() -> asyncio.Event:
+    """From when this is set on, `slow` waits for nothing."""
+    return asyncio.Event()
+
+
+@pytest.fixture
+async def slow(hurry: asyncio.Event) -> AsyncIterator[Simulator]:
+    """Streams for a minute, unless somebody is in a hurry."""
+
+    async def wait(seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await hurry.wait()
+
+    settings = Settings(name="openai1", token_delay=Span(0.1, 0.1), reply_tokens=600)
+    async with Simulator(settings, sleep=wait) as simulator:
         yield simulator
 
 
@@ -61,7 +75,7 @@ class Stream:
     @classmethod
     async def begin(cls, session: aiohttp.ClientSession, balancer: Balancer) -> "Stream":
         stream = cls(session, balancer)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await stream.begun.wait()
         return stream
 
@@ -75,18 +89,29 @@ async def answered_by(session: aiohttp.ClientSession, balancer: Balancer) -> str
 async def until_answered_by(session: aiohttp.ClientSession, balancer: Balancer, name: str, times: int = 1) -> None:
     """So many answers in a row."""
     row = 0
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while row < times:
             row = row + 1 if await answered_by(session, balancer) == name else 0
 
 
+async def until_not_ready(session: aiohttp.ClientSession, balancer: Balancer) -> None:
+    """Asked all the time, since a drain answers no new connection after its first second."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            async with session.get(f"{balancer.url}/readyz") as reply:
+                if reply.status == 503:
+                    return
+
+
 def configuration(path: Path, *simulators: Simulator, more: str = "") -> Path:
-    path.write_text(
+    """Written in one piece: the balancer may look at any moment."""
+    fresh = path.with_suffix(".new")
+    fresh.write_text(
         "backends:\n"
         + "".join(f"  - {{name: {one.name}, url: '{one.url}', api_key: any}}\n" for one in simulators)
         + more
     )
-    return path
+    return fresh.replace(path)
 
 
 async def ended(*arguments: str, **settings: str) -> tuple[int | None, list[dict[str, str]], str]:
@@ -98,14 +123,14 @@ async def ended(*arguments: str, **settings: str) -> tuple[int | None, list[dict
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         out, err = await command.communicate()
     return command.returncode, [orjson.loads(line) for line in out.splitlines()], err.decode()
 
 
 @WORKERS
 async def test_sighup_reads_the_configuration_again_and_a_running_stream_goes_on(
-    session: aiohttp.ClientSession, slow: Simulator, tmp_path: Path, workers: str
+    session: aiohttp.ClientSession, slow: Simulator, hurry: asyncio.Event, tmp_path: Path, workers: str
 ) -> None:
     path = configuration(tmp_path / "lb.yaml", slow)
     async with (
@@ -119,7 +144,9 @@ async def test_sighup_reads_the_configuration_again_and_a_running_stream_goes_on
         line = await balancer.line(lambda line: line["event"] == "Configuration reloaded")
         assert line["backends"] == [f"other {other.url}"]
         await until_answered_by(session, balancer, "other", times=10)
-        async with asyncio.timeout(10):
+        assert not stream.ended.done()
+        hurry.set()
+        async with asyncio.timeout(PATIENCE):
             await stream.ended
         assert stream.text.endswith(b"data: [DONE]\n\n")
         assert len(balancer.events("Configuration reloaded")) == 1
@@ -146,20 +173,18 @@ async def test_a_changed_file_is_taken_over_and_a_bad_one_is_refused(
 
 @WORKERS
 async def test_sigterm_lets_a_running_stream_finish_and_tells_those_in_front(
-    session: aiohttp.ClientSession, slow: Simulator, workers: str
+    session: aiohttp.ClientSession, slow: Simulator, hurry: asyncio.Event, workers: str
 ) -> None:
     async with Balancer(**backends(slow), LB_WORKERS=workers) as balancer:
         streams = [await Stream.begin(session, balancer) for _ in range(4)]
         assert balancer.process is not None
+        told = asyncio.create_task(until_not_ready(session, balancer))
         balancer.process.send_signal(signal.SIGTERM)
         await balancer.line(lambda line: line["event"] == "Draining")
-        async with asyncio.timeout(1):
-            while True:
-                async with session.get(f"{balancer.url}/readyz") as ready:
-                    if ready.status == 503:
-                        break
+        await told
         assert (await balancer.status())["draining"]
-        async with asyncio.timeout(10):
+        hurry.set()
+        async with asyncio.timeout(PATIENCE):
             await asyncio.gather(*(stream.ended for stream in streams))
             assert await balancer.process.wait() == 0
         assert all(stream.text.endswith(b"data: [DONE]\n\n") for stream in streams)
@@ -175,7 +200,7 @@ async def test_a_stream_longer_than_the_time_to_drain_is_cut(
         stream = await Stream.begin(session, balancer)
         assert balancer.process is not None
         balancer.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             with pytest.raises(aiohttp.ClientError):
                 await stream.ended
             assert await balancer.process.wait() == 0

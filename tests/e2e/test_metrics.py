@@ -50,7 +50,7 @@ def total(samples: Samples, name: str, **labels: str) -> float:
 
 
 async def until(
-    session: aiohttp.ClientSession, balancer: Balancer, so: Callable[[Samples], bool], seconds: float = 10
+    session: aiohttp.ClientSession, balancer: Balancer, so: Callable[[Samples], bool], seconds: float = 30
 ) -> Samples:
     async with asyncio.timeout(seconds):
         while True:

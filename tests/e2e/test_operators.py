@@ -22,6 +22,13 @@ async def act(balancer: Balancer, headers: dict[str, str] = KEY, **said: Any) ->
         return reply.status
 
 
+async def shown(balancer: Balancer, name: str, **wanted: Any) -> None:
+    """Wait until the operator listener shows it: of a worker that is busy it shows what that last said."""
+    async with asyncio.timeout(30):
+        while not any(row["name"] == name and wanted.items() <= row.items() for row in await rows(balancer)):
+            pass
+
+
 async def rows(balancer: Balancer) -> list[dict[str, Any]]:
     async with aiohttp.ClientSession(headers=KEY) as session, session.get(f"{balancer.admin}/status") as reply:
         return (await reply.json())["backends"]  # type: ignore[no-any-return]
@@ -33,6 +40,7 @@ async def test_a_backend_is_taken_out_and_put_back_everywhere(three: list[Simula
     async with Balancer(**backends(*three[:2], **settings)) as balancer, client(balancer, "any") as sdk:
         await asyncio.gather(*[ask(sdk) for _ in range(40)])
         assert await act(balancer, do="take-out", backend="BACKEND_1") == 200
+        await shown(balancer, "BACKEND_1", out=True)
         assert await act(balancer, do="take-out", backend="BACKEND_1") == 409
         before = len(three[0].received)
         assert set(await asyncio.gather(*[ask(sdk) for _ in range(40)])) == {200}
@@ -44,6 +52,7 @@ async def test_a_backend_is_taken_out_and_put_back_everywhere(three: list[Simula
 
         assert await act(balancer, do="take-out", backend="BACKEND_2") == 200
         assert await ask(sdk) == 503
+        await shown(balancer, "BACKEND_1", out=True)
         assert await act(balancer, do="put-back", backend="BACKEND_1") == 200
         assert set(await asyncio.gather(*[ask(sdk) for _ in range(10)])) == {200}
         assert len(three[0].received) == before + 10
@@ -64,9 +73,11 @@ async def test_a_cooldown_is_ended_everywhere(three: list[Simulator], workers: s
     async with Balancer(**backends(*three[:2], **settings)) as balancer, client(balancer, "any") as sdk:
         assert await ask(sdk) == 200
         assert len(three[0].received) == 1
+        await shown(balancer, "BACKEND_1", state="cooling")
         assert await act(balancer, loopback, do="end-cooldown", backend="BACKEND_1", deployment="chat") == 200
         assert {await ask(sdk) for _ in range(10)} == {200}
         assert len(three[0].received) == 11
+        await shown(balancer, "BACKEND_1", deployment="chat", seconds_left=0)
         assert await act(balancer, loopback, do="end-cooldown", backend="BACKEND_1", deployment="chat") == 409
         await balancer.line(lambda line: line["event"] == "Destination `BACKEND_1` is available again")
         assert balancer.events("Cooldown of")[0]["event"] == "Cooldown of `BACKEND_1` ended by loopback"
@@ -81,7 +92,7 @@ async def test_an_operators_key_is_taken_away_by_a_reload(three: list[Simulator]
         assert await act(balancer, do="take-out", backend="BACKEND_1") == 200
         file.write_text("operators: [{name: bob, keys: [k-of-bob]}]\n")
         await balancer.line(lambda line: line["event"] == "Configuration reloaded")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while await act(balancer, do="put-back", backend="BACKEND_1") != 401:
                 pass  # the office hears of it a moment after the supervisor
         bob = {**KEY, "authorization": "Bearer k-of-bob"}

@@ -29,7 +29,7 @@ def receiver(protocol: str, received: Received) -> Iterator[dict[str, str]]:
         yield {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_EXPORTER_OTLP_PROTOCOL": protocol, **SOON}
 
 
-async def until(seen: Any, seconds: float = 10) -> None:
+async def until(seen: Any, seconds: float = 30) -> None:
     async with asyncio.timeout(seconds):
         while not seen():  # noqa: ASYNC110 - the receiver has threads of its own
             await asyncio.sleep(0.02)

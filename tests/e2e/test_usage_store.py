@@ -53,7 +53,7 @@ async def reported(path: Path, *options: str) -> dict[str, Any]:
 
 
 async def until(so: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while True:
             if await so():
                 return

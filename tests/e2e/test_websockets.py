@@ -9,7 +9,7 @@ from typing import Any
 import openai
 import pytest
 from asks import client as http_client
-from balancer import Balancer, backends, hasty
+from balancer import PATIENCE, Balancer, backends, hasty
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -41,13 +41,13 @@ async def turn(connection: Any) -> int:
 
 async def until(socket: ClientConnection, kind: str) -> dict[str, Any]:
     while True:
-        event: dict[str, Any] = json.loads(await asyncio.wait_for(socket.recv(), 10))
+        event: dict[str, Any] = json.loads(await asyncio.wait_for(socket.recv(), PATIENCE))
         if event["type"] == kind:
             return event
 
 
 async def ended(socket: ClientConnection) -> tuple[int | None, str | None]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await socket.wait_closed()
     return socket.close_code, socket.close_reason
 
@@ -194,7 +194,7 @@ async def test_a_client_that_leaves_ends_the_session_at_the_backend(three: list[
             await until(socket, "session.created")
             assert (await balancer.status())["backends"][0]["in_flight"] == 1
             socket.transport.abort()
-        await asyncio.wait_for(three[0].until(lambda: three[0].counts.in_flight == 0), 5)
+        await asyncio.wait_for(three[0].until(lambda: three[0].counts.in_flight == 0), PATIENCE)
         await balancer.settled()
 
 
@@ -250,7 +250,7 @@ async def test_what_tenants_spend_in_sessions_is_counted_exactly_and_while_they_
 
 async def until_used(balancer: Balancer, tokens: int) -> None:
     wanted = f'lb_quota_used{{deployment="all",limit="tokens_per_minute",tenant_name="ada"}} {tokens}.0'
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while wanted not in await balancer.metrics():  # noqa: ASYNC110 - another process counts
             await asyncio.sleep(0.05)
 
@@ -270,7 +270,7 @@ async def test_at_the_end_of_a_drain_sessions_are_told_and_the_command_ends_well
                 await until(socket, "response.done")
             await leaver.close(1000)
             assert await ended(stayer) == (1001, "The load balancer is shutting down.")
-        assert await asyncio.wait_for(balancer.process.wait(), 10) == 0
+        assert await asyncio.wait_for(balancer.process.wait(), PATIENCE) == 0
     assert not balancer.events("A request failed")
 
 

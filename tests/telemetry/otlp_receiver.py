@@ -98,12 +98,12 @@ def over_http(received: Received, port: int = 0) -> Iterator[str]:
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
             assert self.headers["Content-Type"] == "application/x-protobuf"
-            reply = b""
-            if received.status == 200:
+            status, reply = received.status, b""  # read once: a test changes it at any moment
+            if status == 200:
                 reply = received.take(
                     self.path.removeprefix("/v1/"), body, {k.lower(): v for k, v in self.headers.items()}
                 )
-            self.send_response(received.status)
+            self.send_response(status)
             self.send_header("Content-Length", str(len(reply)))
             self.end_headers()
             self.wfile.write(reply)
