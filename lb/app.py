@@ -139,8 +139,6 @@ class App:
         self._bind(config)
         if self._exports is not None:
             self.gateway.trace = self._exports.trace
-            for exporting in self._exports.observers:
-                self.emit.add(exporting)
         self.gateway.ask_for_usage = ask_for_usage(config)
         # Budgets survive every reload, too; they are asked only where there are tenants.
         ahead = wall() - clock()
@@ -346,7 +344,9 @@ class App:
         exports = self._exports
         if exports is not None:
             exports.replace(config)
-        self.gateway.watches = [*watches, *(exports.watches if exports is not None else ())]
+            watches += exports.watches
+            self.gateway.recorded_watches = [*watches, *exports.recorded_watches]
+        self.gateway.watches = watches
         self.gateway.lists = (
             Lists(self.failover, self.affinity, unowned=wanted.list_unowned) if wanted.objects else None
         )

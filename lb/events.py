@@ -25,14 +25,6 @@ class Outcome(Enum):
     __hash__ = object.__hash__  # Enum's own is written in Python, and every request is counted by its outcome
 
 
-class Trace(Protocol):
-    """A request that is being recorded. It goes along with what is told of the request; the rest is its recorder's."""
-
-    @property
-    def context(self) -> bytes:
-        """The header lines by which the next backend learns of it, rendered; the request has none of its own then."""
-
-
 @dataclass(slots=True)
 class Attempted:
     """A request is about to be sent to a backend."""
@@ -42,7 +34,6 @@ class Attempted:
     deployment: str | None
     target: bytes
     number: int
-    trace: Trace | None = None
 
 
 @dataclass(slots=True)
@@ -59,7 +50,6 @@ class Judged:
     detail: str = ""
     asked: float | None = None
     """Seconds of silence that a throttled backend gets for it."""
-    trace: Trace | None = None
 
 
 @dataclass(slots=True)
@@ -91,7 +81,6 @@ class Finished:
     """Those of them that the backend that answered took."""
     throttled: int = 0
     """Backends that refused it before, for a limit."""
-    trace: Trace | None = None
 
 
 @dataclass(slots=True)
@@ -139,6 +128,23 @@ class Trespassed:
     request_id: str
     tenant: str
     deployment: str | None
+
+
+class Trace(Protocol):
+    """A request that is being recorded. Only those that are have one, and it is told here what becomes of them, so that
+    the others pay nothing."""
+
+    context: bytes
+    """The header lines by which the next backend learns of it, rendered; the request has none of its own then."""
+
+    def attempted(self, event: Attempted) -> None:
+        """A backend is about to be asked: from now on `context` is for it."""
+
+    def judged(self, event: Judged) -> None:
+        """What came of that."""
+
+    def finished(self, event: Finished) -> None:
+        """The last that it is told."""
 
 
 Event = (

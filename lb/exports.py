@@ -13,7 +13,7 @@ from lb.audit.answers import answer_of, answer_of_stream
 from lb.audit.prompts import turns_of
 from lb.config import Config
 from lb.config.telemetry import TelemetrySection, parts_of
-from lb.events import Observer, Trace
+from lb.events import Trace
 from lb.exchange import Request
 from lb.spine.watching import Watch
 from lb.telemetry.otel.content import Reading, watch_content
@@ -34,7 +34,7 @@ Clock = Callable[[], float]
 
 
 class Exports:
-    """What observes, what watches, and what has to be closed in the end."""
+    """What records, what watches, and what has to be closed in the end."""
 
     def __init__(self, config: Config, say: Say, wall: Clock, clock: Clock) -> None:
         """Starts threads, so it must come after any fork."""
@@ -43,8 +43,10 @@ class Exports:
         self._wall = wall
         self._clock = clock
         self.trace: Callable[[Request], Trace | None] | None = None
-        self.observers: list[Observer] = []
         self.watches: list[Watch] = []
+        """Of any reply."""
+        self.recorded_watches: list[Watch] = []
+        """Of replies to requests that are recorded."""
         self._running = self._open_traces(config)
         self._measuring = self._open_metrics(config) if config.telemetry.otlp_metrics else None
         self._reporting: Reporting | None = None
@@ -86,13 +88,12 @@ class Exports:
         sampler = Sampler(telemetry.ratio, rng, by_parent=telemetry.by_parent)
         tracing = Tracing(sampler, running, self._clock, self._wall, system=telemetry.genai_system)
         self.trace = tracing.begin
-        self.observers.append(tracing)
-        self.watches.append(watch_details(self._clock))
+        self.recorded_watches.append(watch_details(self._clock))
         wanted = telemetry.capture_content
         if wanted != "no_content":
             on_span, as_event = wanted != "event_only", wanted != "span_only"
             reading = Reading(turns_of, answer_of, answer_of_stream)
-            self.watches.append(watch_content(reading, on_span=on_span, as_event=as_event))
+            self.recorded_watches.append(watch_content(reading, on_span=on_span, as_event=as_event))
         return running
 
     def _open_metrics(self, config: Config) -> Measuring:

@@ -143,7 +143,10 @@ class Answering:
         self.attempts += 1
         backend = attempt.backend
         target = rewrite_target(self._route, request.target, backend)
-        failover.emit(Attempted(request.id, backend, attempt.deployment, target, self.attempts, request.trace))
+        attempted = Attempted(request.id, backend, attempt.deployment, target, self.attempts)
+        failover.emit(attempted)
+        if request.trace is not None:
+            request.trace.attempted(attempted)
         verdict = await self._ask(attempt, target, names)
         now = failover.clock()
         self.waited = now - attempt.started
@@ -151,20 +154,12 @@ class Answering:
         detail, asked = "", None
         if not isinstance(verdict, Relay):
             detail, asked = verdict.reason, getattr(verdict, "seconds", None)
-        failover.emit(
-            Judged(
-                request.id,
-                backend,
-                attempt.deployment,
-                self.attempts,
-                status,
-                verdict.said,
-                self.waited,
-                detail,
-                asked,
-                request.trace,
-            )
+        judged = Judged(
+            request.id, backend, attempt.deployment, self.attempts, status, verdict.said, self.waited, detail, asked
         )
+        failover.emit(judged)
+        if request.trace is not None:
+            request.trace.judged(judged)
         awaited = _is_awaited(attempt)
         failover.pool.learn(now, attempt, verdict, self._failed)
         if awaited:

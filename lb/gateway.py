@@ -44,6 +44,8 @@ class Gateway:
         """Asked where lists of objects are those of all backends."""
         self.watches: Sequence[Watch] = ()
         """Each may look at a reply that is relayed."""
+        self.recorded_watches: Sequence[Watch] = ()
+        """Those who look where the request is recorded: the same, and more."""
         self.trace: Callable[[Request], Trace | None] | None = None
         """Says which requests are recorded, where any are."""
         self._clock = clock
@@ -54,7 +56,7 @@ class Gateway:
         started = self._clock()
         told = Finished(request.id, request.method, None, Outcome.CRASHED, None, 0, 0.0, tenant=request.caller)
         if self.trace is not None:
-            request.trace = told.trace = self.trace(request)
+            request.trace = self.trace(request)
         try:
             await self._answer(request, client, told, started)
         except BackendFailed as failure:
@@ -71,8 +73,8 @@ class Gateway:
             raise
         finally:
             told.seconds = self._clock() - started
-            if request.ticket is not None:
-                self._settle(request.ticket, told)
+            if request.ticket is not None or request.trace is not None:
+                self._conclude(request, told)
             self._emit(told)
 
     async def _answer(self, request: Request, client: Client, told: Finished, started: float) -> None:
@@ -99,7 +101,8 @@ class Gateway:
                 told.status, request.sent_to = answer.status, told.backend
                 if request.binding is not None and self.bindings is not None:
                     self.bindings.settle(request, answering, answer)
-                watching = client.tap = together(self.watches, request, found, answer) if self.watches else None
+                watches = self.watches if request.trace is None else self.recorded_watches
+                watching = client.tap = together(watches, request, found, answer) if watches else None
                 request.forget_content()
                 told.first_byte = self._clock() - started
                 try:
@@ -133,6 +136,13 @@ class Gateway:
             return found
         told.deployment = found.deployment
         return admission.admit(request, found, tenant) or found
+
+    def _conclude(self, request: Request, told: Finished) -> None:
+        """Tell those whom only some requests have."""
+        if request.ticket is not None:
+            self._settle(request.ticket, told)
+        if request.trace is not None:
+            request.trace.finished(told)
 
     def _settle(self, ticket: Ticket, told: Finished) -> None:
         """A backend's refusal costs no tokens. What nobody has counted stays as it was reserved."""

@@ -1,6 +1,5 @@
 """The last requests with their attempts."""
 
-import weakref
 from typing import Any
 
 from lb.balancing.backend import Backend
@@ -107,18 +106,3 @@ def test_what_could_hold_a_prompt_is_not_kept_and_made_up_names_are_cut() -> Non
     assert all(item is not event and item is not event.recount for item in recent._plain[0][1])
     (entry,) = recent.entries()
     assert (len(entry["request_id"]), len(entry["detail"]), entry["tokens"]) == (256, 256, None)
-
-
-def test_a_failed_attempt_keeps_no_trace_which_may_hold_the_prompt() -> None:
-    recent = Recent(Clock())
-    trace: Any = Secret()
-    gone = weakref.ref(trace)
-    recent(Judged("r", ONE, "gpt", 1, 429, "throttled", 0.038, "HTTP 429", 7.0, trace=trace))
-    recent(finished("r", attempts=2))
-    del trace
-    assert gone() is None
-    assert len(recent.entries()[0]["attempts"]) == 2
-
-
-class Secret:
-    """Stands for what a trace holds."""

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from lb.telemetry.otel.sampling import Parent, Sampler, read_parent, without_context
+from lb.telemetry.otel.sampling import Parent, Plain, Sampler, read_parent, without_context
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 GOOD = f"00-{TRACE}-{SPAN}-01"
@@ -108,3 +108,14 @@ def test_a_caller_that_has_decided_is_followed(sampled: bool) -> None:
     parent = Parent(b"\xff" * 16, b"12345678", sampled, b"")
     assert Sampler(0.5, seeded(1)).takes(parent) is sampled
     assert Sampler(0.5, seeded(1), by_parent=False).takes(parent) is False
+
+
+def test_fields_without_a_context_are_known_again_and_the_memory_for_that_is_bounded() -> None:
+    plain = Plain()
+    for number in range(3000):
+        told = fields(("x-request-id", str(number)))
+        assert told in plain
+        assert told in plain
+        assert fields(("TraceParent", GOOD), ("x-request-id", str(number))) not in plain
+    assert fields(("x-long", "x" * 5000)) in plain
+    assert 0 < sum(map(len, plain._known)) < 1024 * 1024

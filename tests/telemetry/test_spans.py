@@ -13,7 +13,6 @@ from fakes import FakeClient, FakeReply, Story, failure, late, ok, request, stat
 
 from lb.audit.answers import answer_of, answer_of_stream
 from lb.audit.prompts import turns_of
-from lb.events import Event
 from lb.exchange import Blame, ClientGone, Request
 from lb.spine.watching import watch_cost
 from lb.telemetry.otel.content import MOST, Content, Reading, watch_content
@@ -63,13 +62,8 @@ class Recorded(Story):
         sampler = Sampler(ratio, random.Random(3))  # noqa: S311 - a test's ids
         tracing = Tracing(sampler, [self], self.clock, lambda: self.clock() + 1000, system=system)
 
-        def emit(event: Event) -> None:
-            self.facts.append(event)
-            tracing(event)
-
-        self.gateway._emit = self.failover.emit = emit
         self.gateway.trace = tracing.begin
-        self.gateway.watches = [watch_details(self.clock)]
+        self.gateway.recorded_watches = [watch_details(self.clock)]
 
     def put(self, spans: Sequence[Span]) -> None:
         self.spans.extend(spans)
@@ -171,7 +165,7 @@ async def test_a_body_that_cannot_be_read_does_no_harm(reply: FakeReply) -> None
 
 async def test_usage_that_is_counted_anyway_is_the_one_that_is_told() -> None:
     story = Recorded({"a": [stream(events(CHUNK, LAST, "[DONE]"))]})
-    story.gateway.watches = [watch_cost, watch_details(story.clock)]
+    story.gateway.recorded_watches = [watch_cost, watch_details(story.clock)]
     _, answered = await story.attributes(request(body=b'{"messages":[{"content":"hello"}]}'))
     assert answered["lb.usage.estimated"] is True
     assert story.finished.usage is not None
@@ -292,7 +286,7 @@ SAID = b'{"messages":[{"role":"system","content":"Be brief."},{"role":"user","co
 async def told_content(reply: object, body: bytes = SAID, *, on_span: bool = True, as_event: bool = True) -> Span:
     story = Recorded({"a": [reply]})
     reading = Reading(turns_of, answer_of, answer_of_stream)
-    story.gateway.watches = [
+    story.gateway.recorded_watches = [
         watch_details(story.clock),
         watch_content(reading, on_span=on_span, as_event=as_event),
     ]

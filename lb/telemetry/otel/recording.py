@@ -1,6 +1,12 @@
 """What is noted of a request while it is recorded: plain values, out of which spans are made when it is over."""
 
+from binascii import hexlify
+from collections.abc import Callable
+from typing import Protocol
+
 from lb.balancing.backend import Backend
+from lb.events import Attempted, Finished, Judged
+from lb.exchange import Request
 from lb.metering.usage import Usage
 from lb.telemetry.otel.sampling import Parent
 
@@ -44,38 +50,57 @@ class Seen:
         """The same of an event."""
 
 
+class Recorder(Protocol):
+    """Who records."""
+
+    clock: Callable[[], float]
+    span_id: Callable[[], bytes]
+    """A new one."""
+
+    def over(self, trace: "Recording", told: Finished, now: float) -> None:
+        """A request that was recorded has ended."""
+
+
 class Recording:
     """One request (`lb.events.Trace`)."""
 
-    __slots__ = ("_context", "method", "parent", "peer", "seen", "span_id", "started", "target", "trace_id",
-                 "tries")  # fmt: skip
+    __slots__ = ("_recorder", "context", "method", "parent", "peer", "seen", "span_id", "started", "target",
+                 "trace_id", "tries")  # fmt: skip
 
-    def __init__(
-        self, trace_id: bytes, span_id: bytes, parent: Parent | None, method: str, target: bytes, peer: str, now: float
-    ) -> None:
+    def __init__(self, recorder: Recorder, trace_id: bytes, parent: Parent | None, request: Request) -> None:
+        self._recorder = recorder
         self.trace_id = trace_id
-        self.span_id = span_id
+        self.span_id = recorder.span_id()
         self.parent = parent
-        self.method = method
-        self.target = target
-        self.peer = peer
-        self.started = now
+        self.method = request.method
+        self.target = request.target
+        self.peer = request.peer
+        self.started = recorder.clock()
         self.tries: list[Try] = []
         self.seen: Seen | None = None
-        self._context = b""
+        self.context = b""
 
-    @property
-    def context(self) -> bytes:
-        """The lines by which the backend that is being asked learns of its span."""
-        return self._context
-
-    def attempt(self, begun: Try) -> None:
-        """The next one."""
-        self.tries.append(begun)
-        ids = self.trace_id.hex(), begun.span_id.hex()
-        self._context = b"traceparent: 00-%b-%b-01\r\n" % (ids[0].encode(), ids[1].encode())
+    def attempted(self, event: Attempted) -> None:
+        recorder = self._recorder
+        span_id = recorder.span_id()
+        self.tries.append(Try(span_id, event.backend, event.target, event.number, recorder.clock()))
+        self.context = b"traceparent: 00-%b-%b-01\r\n" % (hexlify(self.trace_id), hexlify(span_id))
         if self.parent is not None and self.parent.state:
-            self._context += b"tracestate: %b\r\n" % self.parent.state
+            self.context += b"tracestate: %b\r\n" % self.parent.state
+
+    def judged(self, event: Judged) -> None:
+        judged = self.tries[-1]
+        judged.ended = self._recorder.clock()
+        judged.status = event.status
+        judged.verdict = event.verdict
+        judged.detail = event.detail
+        judged.cooldown = event.asked
+
+    def finished(self, event: Finished) -> None:
+        now = self._recorder.clock()
+        if self.tries and self.tries[-1].ended is None:  # the client left while a backend was being asked
+            self.tries[-1].ended, self.tries[-1].verdict = now, event.outcome.value
+        self._recorder.over(self, event, now)
 
     @property
     def state(self) -> str:
