@@ -108,8 +108,10 @@ class Link(Observer):
         finally:
             for task in tasks:
                 task.cancel()
-            ended = await asyncio.gather(*tasks, return_exceptions=True)
-            await _close(client)
+            try:
+                ended = await asyncio.gather(*tasks, return_exceptions=True)
+            finally:  # also where this is cancelled meanwhile
+                await _close(client)
         return [error for error in ended if isinstance(error, Exception)]
 
     async def _agree(self, client: "redis_py.Redis") -> None:

@@ -52,7 +52,7 @@ async def worked(sink: FakeSink, stream: bytes, hook: Any = None, *, orphan: boo
         told.extend(message)
 
     working = Clerk(reader, tell, Desk(Redaction({}, hook), 1000, 5000), sink, lambda: orphan)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         await working.work()
     assert sink.closed
     return [json.loads(payload) for tag, payload in Messages().feed(bytes(told)) if tag == REPORT]

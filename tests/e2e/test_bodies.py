@@ -5,6 +5,7 @@ from bodies import MB, balancer, origin, parts, upload
 from exam_bodies import exam
 
 
+@pytest.mark.timeout(300)  # ten seconds on a machine of its own
 async def test_the_exam_in_short(capsys: pytest.CaptureFixture[str]) -> None:
     await exam(large=60 * MB, middle=20 * MB, at_once=3)
     assert capsys.readouterr().out.count("SHA-256 equal") == 10

@@ -18,11 +18,12 @@ def executable() -> str | None:
 
 
 class Server:
-    """Keeps nothing on disk: who kills it makes it forget everything."""
+    """Keeps nothing on disk: who kills it makes it forget everything. While it is down nobody else gets its port."""
+
+    port = 0
 
     def __init__(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self._hold()
         self.url = f"redis://127.0.0.1:{self.port}"
         self._process: asyncio.subprocess.Process | None = None
 
@@ -34,14 +35,23 @@ class Server:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.kill()
+        self._held.close()
+
+    def _hold(self) -> None:
+        """Bound and not listening: who connects is refused."""
+        self._held = socket.socket()
+        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._held.bind(("127.0.0.1", self.port))
+        self.port = self._held.getsockname()[1]
 
     async def start(self) -> None:
         """Until it answers."""
         binary = executable()
         assert binary is not None
         where = ("--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--appendonly", "no")
+        self._held.close()
         self._process = await asyncio.create_subprocess_exec(binary, *where, stdout=asyncio.subprocess.DEVNULL)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while not await self._answers():  # noqa: ASYNC110 - nothing tells when it listens
                 await asyncio.sleep(0.02)
 
@@ -52,6 +62,7 @@ class Server:
             await self._process.wait()
             self._process._transport.close()  # type: ignore[attr-defined] # else it warns when the loop is gone
             self._process = None
+            self._hold()
 
     async def _answers(self) -> bool:
         client = redis_py.Redis.from_url(self.url)
