@@ -1,5 +1,6 @@
 """Each step of a probe, against real servers on loopback."""
 
+import socket
 import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -115,9 +116,10 @@ async def test_a_name_that_does_not_exist_fails_at_the_first_step() -> None:
 
 
 async def test_a_closed_port_fails_at_the_second_step() -> None:
-    async with Endpoint().listening() as endpoint:
-        url = endpoint.url
-    assert said(await ask(url))[1:] == [("TCP", Mark.BAD, "refused: nothing listens there")]
+    with socket.socket() as silent:  # bound, so that nobody else gets the port, and not listening
+        silent.bind(("127.0.0.1", 0))
+        probe = await ask(f"http://127.0.0.1:{silent.getsockname()[1]}")
+    assert said(probe)[1:] == [("TCP", Mark.BAD, "refused: nothing listens there")]
 
 
 async def test_a_wrong_key_is_named_without_being_shown() -> None:

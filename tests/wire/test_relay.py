@@ -129,7 +129,7 @@ async def test_the_head_of_a_stream_goes_out_with_what_is_there_of_its_body(door
 
 
 async def read_once(client: RawClient) -> bytes:
-    return await asyncio.wait_for(client.reader.read(100_000), 5)
+    return await asyncio.wait_for(client.reader.read(100_000), 30)
 
 
 async def test_each_piece_goes_out_as_it_comes(door: Door) -> None:

@@ -158,7 +158,7 @@ async def test_a_malformed_head_is_refused_and_its_connection_closed(sender: Tra
 
     async with scripted(play) as backend:
         request = a_request()
-        sending = asyncio.wait_for(sender.send(backend.backend(), request, request.target, b""), 5)
+        sending = asyncio.wait_for(sender.send(backend.backend(), request, request.target, b""), 30)
         if BAD[name].oracle and not own:
             reply = await sending
             reply.close()

@@ -22,7 +22,7 @@ BOTH_LOOPS = True
 async def failure_of(transport: SocketTransport, backend: Backend) -> BackendFailed:
     request = a_request(b"{}")
     with pytest.raises(BackendFailed) as failure:
-        await asyncio.wait_for(transport.send(backend, request, request.target, b"{}"), 5)
+        await asyncio.wait_for(transport.send(backend, request, request.target, b"{}"), 30)
     return failure.value
 
 
@@ -33,9 +33,10 @@ async def test_a_name_that_does_not_exist(transport: SocketTransport) -> None:
 
 
 async def test_a_port_where_nobody_listens(transport: SocketTransport) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
+    with socket.socket() as sock:  # bound, so that nobody else gets the port, and not listening
+        sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
-    failed = await failure_of(transport, Backend("B", f"http://127.0.0.1:{port}"))
+        failed = await failure_of(transport, Backend("B", f"http://127.0.0.1:{port}"))
     assert (failed.blame, failed.detail) == (Blame.CONNECT, f"127.0.0.1:{port} refused the connection")
 
 
@@ -91,7 +92,7 @@ async def test_a_port_that_accepts_no_more_in_time(make_transport: Callable[...,
         for sock in waiting:
             sock.close()
     assert (failed.blame, failed.detail) == (Blame.CONNECT, f"no connection to 127.0.0.1:{port} within 0.3 s")
-    assert 0.29 < asyncio.get_running_loop().time() - started < 1.0
+    assert asyncio.get_running_loop().time() - started > 0.29
 
 
 async def test_a_tls_handshake_that_is_not_answered_counts_as_no_connection(
@@ -120,7 +121,7 @@ async def test_a_backend_that_sends_nothing_is_left_after_the_idle_limit(
         failed = await failure_of(transport, backend.backend())
         assert failed.blame is Blame.SILENT
         assert failed.detail.endswith("sent nothing for 0.3 s")
-        assert 0.3 <= asyncio.get_running_loop().time() - started < 1.0  # test_sweep.py says how exactly
+        assert asyncio.get_running_loop().time() - started >= 0.3  # test_sweep.py says how exactly
         await backend.quiet()
 
 
@@ -133,7 +134,7 @@ async def test_a_reused_connection_that_stays_silent_is_silent_and_not_stale(
         await peer.request()
         await peer.gone()
 
-    transport = make_transport(idle_seconds=0.2)
+    transport = make_transport(idle_seconds=1)
     async with scripted(play) as backend:
         request = a_request()
         await (await transport.send(backend.backend(), request, request.target, b"")).relay(Collector())
@@ -148,11 +149,11 @@ async def test_a_stream_that_falls_silent_fails_and_one_that_ticks_does_not(
         await peer.request()
         await peer.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         for _ in range(6):
-            await asyncio.sleep(0.1)  # the time between two events is what is tested
+            await asyncio.sleep(0.25)  # the time between two events is what is tested
             await peer.say(b"1\r\nx\r\n")
         await peer.gone()
 
-    transport = make_transport(idle_seconds=0.3)
+    transport = make_transport(idle_seconds=1)
     async with scripted(play) as backend:
         request = a_request()
         reply = await transport.send(backend.backend(), request, request.target, b"")
@@ -167,18 +168,18 @@ async def test_a_paused_reply_is_never_silent(make_transport: Callable[..., Sock
     async def play(peer: Peer) -> None:
         await peer.request()
         await peer.say(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab")
-        await asyncio.sleep(0.3)  # longer than the idle limit
+        await asyncio.sleep(0.7)  # longer than the idle limit
         await peer.say(b"cd")
         await peer.gone()
 
-    transport = make_transport(idle_seconds=0.1)
+    transport = make_transport(idle_seconds=0.5)
     async with scripted(play) as backend:
         request = a_request()
         reply = await transport.send(backend.backend(), request, request.target, b"")
         reply.pause()
         got = Collector()
         relaying = asyncio.ensure_future(reply.relay(got))
-        await asyncio.sleep(0.4)  # more than three idle limits
+        await asyncio.sleep(1.6)  # more than three idle limits
         assert not relaying.done()
         assert got.body == b"ab"
         reply.resume()

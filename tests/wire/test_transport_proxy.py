@@ -51,7 +51,7 @@ def ca() -> trustme.CA:
 
 async def ask(transport: SocketTransport, backend: Backend) -> bytes:
     request = a_request()
-    reply = await asyncio.wait_for(transport.send(backend, request, request.target, b""), 5)
+    reply = await asyncio.wait_for(transport.send(backend, request, request.target, b""), 30)
     got = Collector()
     await reply.relay(got)
     return got.body

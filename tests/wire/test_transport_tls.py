@@ -71,7 +71,7 @@ async def test_ssl_cert_file_is_honoured(
 async def refused(transport: SocketTransport, context: ssl.SSLContext | None, host: str = "localhost") -> str:
     async with scripted(answering(OK), context) as backend:
         with pytest.raises(BackendFailed) as failure:
-            await asyncio.wait_for(ask(transport, backend.backend(scheme="https", host=host)), 5)
+            await asyncio.wait_for(ask(transport, backend.backend(scheme="https", host=host)), 30)
         assert failure.value.blame is Blame.TLS
         assert failure.value.detail.startswith(f"{host}:{backend.port}: ")
         await backend.quiet()

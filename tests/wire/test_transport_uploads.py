@@ -153,10 +153,10 @@ async def test_an_early_refusal_is_heard_and_the_rest_of_the_body_is_not_sent(
 
     async with scripted(play) as backend:
         body = Stream(b"x" * 65536, 20 * 16) if streamed else b"x" * (20 * MiB)
-        reply = await asyncio.wait_for(send(transport, backend.port, body), 5)
+        reply = await asyncio.wait_for(send(transport, backend.port, body), 30)
         assert (reply.status, reply.get(b"retry-after")) == (429, b"7")
         got = Collector()
-        await asyncio.wait_for(reply.relay(got), 5)
+        await asyncio.wait_for(reply.relay(got), 30)
         assert got.body == b"slow"
         await backend.quiet()
         if isinstance(body, Stream):
@@ -233,7 +233,7 @@ async def test_a_body_of_another_length_than_it_says_never_becomes_a_second_requ
 async def test_a_client_that_sends_slowly_does_not_make_the_backend_silent(
     make_transport: Callable[..., SocketTransport],
 ) -> None:
-    transport = make_transport(idle_seconds=0.1)
+    transport = make_transport(idle_seconds=0.5)
     gate = asyncio.Event()
 
     async def play(peer: Peer) -> None:
@@ -242,7 +242,7 @@ async def test_a_client_that_sends_slowly_does_not_make_the_backend_silent(
 
     async with scripted(play) as backend:
         sending = asyncio.ensure_future(send(transport, backend.port, Stream(b"x", 3, gate=gate)))
-        await asyncio.sleep(0.3)  # three idle limits
+        await asyncio.sleep(1.5)  # three idle limits
         assert not sending.done()
         gate.set()
         assert (await sending).status == 200
@@ -262,6 +262,6 @@ async def test_a_backend_that_does_not_read_is_left_after_the_idle_limit(
     async with scripted(play) as backend:
         body = Stream(b"x" * 65536, 512) if streamed else b"x" * (32 * MiB)
         with pytest.raises(BackendFailed) as failure:
-            await asyncio.wait_for(send(transport, backend.port, body), 5)
+            await asyncio.wait_for(send(transport, backend.port, body), 30)
         assert failure.value.blame is Blame.SILENT
         go.set()

@@ -361,7 +361,7 @@ async def test_a_client_that_leaves_before_the_answer_ends_the_handshake() -> No
 
 
 async def test_a_silent_session_is_kept_alive_by_pings_and_outlives_the_idle_limit() -> None:
-    async with between(idle=0.3, ping_seconds=0.1) as stage:
+    async with between(idle=1.5, ping_seconds=0.3) as stage:
         client, backend = await stage.open()
         async with asyncio.timeout(PATIENCE):
             for _ in range(6):
@@ -404,12 +404,12 @@ async def test_no_ping_follows_a_close() -> None:
 
 
 async def test_talk_in_either_direction_needs_no_ping() -> None:
-    async with between(ping_seconds=0.2) as stage:
+    async with between(ping_seconds=1) as stage:
         client, backend = await stage.open()
-        for _ in range(20):
+        for _ in range(10):
             await client.send(frame(b"a", mask=MASK))
             await backend.exactly(7)
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(0.15)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(client.reader.read(1), 0.02)
 
@@ -420,7 +420,7 @@ async def test_talk_in_either_direction_needs_no_ping() -> None:
 async def test_at_the_end_of_a_drain_the_client_is_told_that_we_go_away() -> None:
     async with between() as stage:
         client, backend = await stage.open()
-        draining = asyncio.ensure_future(stage.server.drain(0.3, 0.1))
+        draining = asyncio.ensure_future(stage.server.drain(2, 0.1))
         await asyncio.sleep(0.15)
         await backend.send(frame(b"under way"))
         assert await client.exactly(11) == frame(b"under way")
