@@ -26,7 +26,7 @@ check: setup ## lint, types, architecture
 	$(BIN)/lint-imports
 
 test: setup ## the whole test suite, by several processes since much of it waits
-	$(BIN)/python -m pytest -n 4 --dist worksteal
+	$(BIN)/python -m pytest -n 4 --dist worksteal --durations 10 --maxfail 25
 
 demo: setup ## three throttled simulated endpoints, the balancer and real SDK traffic
 	$(BIN)/lb demo

@@ -1,6 +1,8 @@
 """What several rooms' tests need."""
 
-from collections.abc import Iterator
+import asyncio
+import gc
+from collections.abc import Generator, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +13,27 @@ from hypothesis import HealthCheck, settings
 
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")  # how long an example takes says more of the machine's other users than of the code
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Of a test that hung: where each of its tasks waits. The traceback only shows the event loop."""
+    report = yield
+    if call.excinfo is not None and str(call.excinfo.value).startswith("Timeout"):
+        tasks = [one for one in gc.get_objects() if isinstance(one, asyncio.Task) and not one.done()]
+        report.sections += [(task.get_name(), "\n".join(_places(task.get_coro()))) for task in tasks]
+    return report
+
+
+def _places(awaited: Any) -> Iterator[str]:
+    """From the coroutine to the innermost thing that it awaits."""
+    while (frame := getattr(awaited, "cr_frame", None)) is not None:
+        yield f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_qualname}"
+        awaited = awaited.cr_await
+    yield repr(awaited)
+
 
 _NOTHING_SENT = SimpleNamespace(output_size=0)
 
