@@ -17,7 +17,7 @@ from pathlib import Path
 import aiohttp
 
 COMMAND = (sys.executable, "-m", "lb", "demo", "--seconds")
-PATIENCE = 90
+PATIENCE = 80
 CUTS_STREAMS = """
 import sys
 from lb.demo import plan, run

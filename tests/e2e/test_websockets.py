@@ -259,7 +259,7 @@ async def until_used(balancer: Balancer, tokens: int) -> None:
 async def test_at_the_end_of_a_drain_sessions_are_told_and_the_command_ends_well(
     three: list[Simulator], workers: str
 ) -> None:
-    async with Balancer(**backends(three[0], LB_DRAIN_SECONDS="2", LB_WORKERS=workers)) as balancer:
+    async with Balancer(**backends(three[0], LB_DRAIN_SECONDS="5", LB_WORKERS=workers)) as balancer:
         assert balancer.process is not None
         async with open_socket(balancer) as leaver, open_socket(balancer) as stayer:
             await until(stayer, "session.created")
