@@ -5,6 +5,7 @@ import contextlib
 import io
 import json
 import re
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ STANDINGS: dict[str, Any] = {"waiting": 0, "tenants": []}
 
 
 class Listener:
-    """An operator listener that says what the test wants."""
+    """An operator listener that says what the test wants. While it is down nobody else gets its port."""
 
     def __init__(self) -> None:
         self.uptime = 100.0
@@ -37,18 +38,33 @@ class Listener:
         self.key = ""
         self.port = 0
         self._runner: web.AppRunner | None = None
+        self._held: socket.socket | None = None
 
     async def up(self) -> None:
         app = web.Application()
         app.router.add_get("/status", self._answer)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
         await self._runner.setup()
+        self._let_go()
         await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
         self.port = self._runner.addresses[0][1]
 
     async def down(self) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
+            self._runner = None
+            self._held = socket.socket()  # bound and not listening: who connects is refused
+            self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._held.bind(("127.0.0.1", self.port))
+
+    async def gone(self) -> None:
+        """Down for good."""
+        await self.down()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._held is not None:
+            self._held.close()
 
     @property
     def address(self) -> str:
@@ -92,7 +108,7 @@ class Paper(io.StringIO):
 
     async def shows(self, text: str) -> None:
         """Wait until it was written, then forget everything written so far."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while text not in self.plain:
                 self._written.clear()
                 await self._written.wait()
@@ -105,7 +121,7 @@ async def listener() -> AsyncIterator[Listener]:
     found = Listener()
     await found.up()
     yield found
-    await found.down()
+    await found.gone()
 
 
 @contextlib.asynccontextmanager

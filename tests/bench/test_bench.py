@@ -16,7 +16,7 @@ def test_the_benchmark_measures_every_figure_and_no_request_fails(tmp_path: Path
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=80,
         check=False,
     )
 

@@ -13,6 +13,7 @@ from test_traces import until
 
 from lb.sim import Settings, Simulator, Span
 
+DROPPED = 'lb_spans_dropped_total{exporter="otlp",reason="export"} 10.0'
 SAID: Any = [{"role": "user", "content": "hello"}]
 
 
@@ -100,6 +101,9 @@ async def test_an_unreachable_receiver_is_told_once_and_traffic_goes_on() -> Non
                 for what in ("Spans", "Metrics"):
                     line = await balancer.line(lambda line, what=what: line["event"].startswith(f"{what} cannot be"))
                     assert (line["level"], line["reason"]) == ("warning", "HTTP 500")
+                async with asyncio.timeout(30):
+                    while DROPPED not in await balancer.metrics():  # else the last ones arrive after all
+                        pass
                 received.status = 200
                 async with http.post(balancer.url + path, json={"messages": SAID}) as reply:
                     assert reply.status == 200
@@ -109,5 +113,5 @@ async def test_an_unreachable_receiver_is_told_once_and_traffic_goes_on() -> Non
                     metrics = await shown.text()
         for what in ("Spans", "Metrics"):
             assert len(balancer.events(f"{what} cannot be exported")) == 1
-        assert 'lb_spans_dropped_total{exporter="otlp",reason="export"} 10.0' in metrics
+        assert DROPPED in metrics
         assert len(received.spans) == 2

@@ -78,7 +78,7 @@ def roots(ca: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def closed_port() -> Iterator[int]:
     """Refuses connections, and nobody else gets it meanwhile: bound, and not listening. Beside it a server may listen
-    that sets SO_REUSEADDR, as servers do."""
+    that sets SO_REUSEADDR, as servers do (on Linux)."""
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(("127.0.0.1", 0))

@@ -91,7 +91,7 @@ async def test_a_streamed_request_with_a_failover_is_one_trace(protocol: str) ->
         assert last.usage is not None
         assert told["gen_ai.usage.input_tokens"] == last.usage.prompt_tokens
         assert told["gen_ai.usage.output_tokens"] == last.usage.completion_tokens
-        assert 0 < told["gen_ai.response.time_to_first_chunk"] < 5
+        assert 0 < told["gen_ai.response.time_to_first_chunk"] < 30
         assert answered.status.code == 0
         assert server.start_time_unix_nano <= refused.start_time_unix_nano < refused.end_time_unix_nano
         assert refused.end_time_unix_nano <= answered.start_time_unix_nano < answered.end_time_unix_nano
