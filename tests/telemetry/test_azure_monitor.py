@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -18,18 +19,24 @@ from lb.telemetry.otel.spans import CLIENT, SERVER, Span
 KEY = "00000000-0000-0000-0000-000000000001"
 TRACE, ROOT, CHILD = b"\x0a" * 16, b"\x0b" * 8, b"\x0c" * 8
 SERVED = Span(
-    TRACE, ROOT, b"", False, "", "POST /openai/deployments/{deployment}/chat/completions", SERVER,
+    TRACE, ROOT, b"", False, "", SERVER,
     1_790_000_000_000_000_000, 1_790_000_001_000_000_000,
-    (Fixed(("http.request.method", "POST"), ("http.response.status_code", 200), ("lb.outcome", "relayed")),),
+    Fixed(
+        "POST /openai/deployments/{deployment}/chat/completions",
+        [("http.request.method", "POST"), ("http.response.status_code", 200), ("lb.outcome", "relayed")],
+    ),
     (("lb.request_id", "r-1"),), (), False, "",
 )  # fmt: skip
 ANSWERED = Span(
-    TRACE, CHILD, ROOT, False, "", "chat chat", CLIENT,
+    TRACE, CHILD, ROOT, False, "", CLIENT,
     1_790_000_000_000_000_000, 1_790_000_000_500_000_000,
-    (
-        Fixed(("http.request.method", "POST"), ("server.address", "openai1.openai.azure.com"), ("server.port", 443)),
-        Fixed(("gen_ai.operation.name", "chat"), ("gen_ai.provider.name", "azure.ai.openai")),
-        Fixed(("http.response.status_code", 200), ("lb.verdict", "relayed")),
+    Fixed(
+        "chat chat",
+        [
+            ("http.request.method", "POST"), ("server.address", "openai1.openai.azure.com"), ("server.port", 443),
+            ("gen_ai.operation.name", "chat"), ("gen_ai.provider.name", "azure.ai.openai"),
+            ("http.response.status_code", 200), ("lb.verdict", "relayed"),
+        ],
     ),
     (("gen_ai.usage.input_tokens", 5), ("gen_ai.response.finish_reasons", ("stop",))), (), False, "",
 )  # fmt: skip
@@ -124,9 +131,9 @@ def test_a_request_and_its_attempt_are_one_operation(ingestion: tuple[Ingestion,
 
 def test_a_failed_attempt_is_a_failed_dependency(ingestion: tuple[Ingestion, AzureTraces]) -> None:
     there, traces = ingestion
-    refused = ANSWERED._replace(
-        name="POST",
-        fixed=(Fixed(("http.request.method", "POST"), ("http.response.status_code", 429)),),
+    refused = replace(
+        ANSWERED,
+        fixed=Fixed("POST", [("http.request.method", "POST"), ("http.response.status_code", 429)]),
         pairs=(("lb.cooldown_seconds", 7.0),),
         failed=True,
         message="HTTP 429",

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from lb.telemetry.otel.alike import Fixed
 from lb.telemetry.otel.exporting import Exporting, Pace, Unsent
 from lb.telemetry.otel.spans import CLIENT, Span
 
-SPAN = Span(b"1" * 16, b"2" * 8, b"", False, "", "n", CLIENT, 1, 2, (), (), (), False, "")
+SPAN = Span(b"1" * 16, b"2" * 8, b"", False, "", CLIENT, 1, 2, Fixed("n", ()), (), (), False, "")
 TWO = [SPAN, SPAN]
 
 

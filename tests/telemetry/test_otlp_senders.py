@@ -10,12 +10,13 @@ import pytest
 import trustme
 from otlp_receiver import Received, over_grpc, over_http
 
+from lb.telemetry.otel.alike import Fixed
 from lb.telemetry.otel.encoding import Envelope
 from lb.telemetry.otel.exporting import Unsent
 from lb.telemetry.otel.otlp import OtlpTraces, Receiver, sender
 from lb.telemetry.otel.spans import CLIENT, Span
 
-SPAN = Span(b"1" * 16, b"2" * 8, b"", False, "", "n", CLIENT, 1, 2, (), (), (), False, "")
+SPAN = Span(b"1" * 16, b"2" * 8, b"", False, "", CLIENT, 1, 2, Fixed("n", ()), (), (), False, "")
 
 
 def carrier(receiver: Receiver) -> OtlpTraces:

@@ -5,7 +5,9 @@ Strangers choose some of the values, so what is remembered is bounded.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import Final
 from urllib.parse import urlsplit
 
 from lb.events import Outcome
@@ -15,37 +17,49 @@ from lb.telemetry.text import loggable_target, loggable_url, printable, shortene
 
 Value = str | int | float | bool | tuple[str, ...]
 Pair = tuple[str, Value]
-REMEMBERED_TARGET = 512
-"""Bytes: what is made of a longer one is not kept."""
+REMEMBERED_TARGET: Final = 512
+"""Bytes: what is made of a longer one is not to be kept, and these functions are to be asked by `__wrapped__`."""
 
 
 class Fixed:
-    """Attributes that many spans have."""
+    """A name and attributes that many spans have."""
 
-    __slots__ = ("encoded", "failed", "message", "pairs")
+    __slots__ = ("encoded", "failed", "message", "name", "pairs")
 
-    def __init__(self, *pairs: Pair, failed: bool = False, message: str = "") -> None:
+    def __init__(self, name: str, pairs: Sequence[Pair], *, failed: bool = False, message: str = "") -> None:
         """`failed` and `message` are what they make of the span's status."""
+        self.name = name
         self.pairs = pairs
         self.failed = failed
         self.message = message
-        self.encoded: bytes | None = None
-        """What an encoder made of the pairs."""
-
-
-def asked(method: str, target: bytes) -> tuple[str, Fixed]:
-    """A server span's name and what its request line tells."""
-    return _asked(method, target) if len(target) <= REMEMBERED_TARGET else _asked.__wrapped__(method, target)
+        self.encoded = b""
+        """What an encoder made of name and pairs."""
 
 
 @lru_cache(maxsize=1024)
-def _asked(method: str, target: bytes) -> tuple[str, Fixed]:
+def served(
+    method: str, target: bytes, outcome: Outcome, status: int | None, attempts: int, deployment: str | None,
+    tenant: str | None,
+) -> Fixed:  # fmt: skip
+    """A request, and how it ended."""
     path = target.partition(b"?")[0]
-    shown, route = loggable_target(path), _route(path)
-    pairs: list[Pair] = [(names.METHOD, method), (names.SCHEME, "http"), (names.PATH, shown)]
+    route = _route(path)
+    pairs: list[Pair] = [(names.METHOD, method), (names.SCHEME, "http"), (names.PATH, loggable_target(path))]
     if route:
         pairs.append((names.ROUTE, route))
-    return f"{method} {route}" if route else method, Fixed(*pairs)
+    pairs += [(names.LB_OUTCOME, outcome.value), (names.LB_ATTEMPTS, attempts)]
+    if status is not None:
+        pairs.append((names.STATUS, status))
+    if deployment is not None:
+        pairs.append((names.LB_DEPLOYMENT, deployment))
+    if tenant is not None:
+        pairs.append((names.LB_TENANT, tenant))
+    error = _error(status, outcome)
+    if error:
+        pairs.append((names.ERROR_TYPE, error))
+    # A client's mistake is no error of the server: HTTP conventions, "Status".
+    failed = (status is not None and status >= 500) or outcome in (Outcome.CRASHED, Outcome.CUT)
+    return Fixed(f"{method} {route}" if route else method, pairs, failed=failed)
 
 
 def _route(path: bytes) -> str:
@@ -60,30 +74,20 @@ def _route(path: bytes) -> str:
 
 
 @lru_cache(maxsize=1024)
-def ended(outcome: Outcome, status: int | None, attempts: int, deployment: str | None, tenant: str | None) -> Fixed:
-    """How a request ended."""
-    pairs: list[Pair] = [(names.LB_OUTCOME, outcome.value), (names.LB_ATTEMPTS, attempts)]
-    if status is not None:
-        pairs.append((names.STATUS, status))
-    if deployment is not None:
-        pairs.append((names.LB_DEPLOYMENT, deployment))
-    if tenant is not None:
-        pairs.append((names.LB_TENANT, tenant))
-    error = _error(status, outcome)
-    if error:
-        pairs.append((names.ERROR_TYPE, error))
-    return Fixed(*pairs)
-
-
-@lru_cache(maxsize=1024)
-def sent_from(peer: str) -> Fixed:
-    return Fixed((names.CLIENT_ADDRESS, peer)) if peer else Fixed()
-
-
-@lru_cache(maxsize=1024)
-def judged(verdict: str, status: int | None, number: int, detail: str, outcome: Outcome | None) -> Fixed:
-    """What came of an attempt; `outcome` is that of the request, where it answered."""
-    pairs: list[Pair] = [(names.LB_VERDICT, verdict)]
+def tried(
+    backend: str, url: str, method: str, target: bytes, verdict: str, status: int | None, number: int, detail: str,
+    outcome: Outcome | None,
+) -> Fixed:  # fmt: skip
+    """An attempt, and what came of it; `outcome` is that of the request, where it answered."""
+    place = urlsplit(url)
+    pairs: list[Pair] = [
+        (names.METHOD, method),
+        (names.SERVER_ADDRESS, place.hostname or ""),
+        (names.SERVER_PORT, place.port or (80 if place.scheme == "http" else 443)),
+        (names.FULL_URL, loggable_url(url) + loggable_target(target)),
+        (names.LB_BACKEND, backend),
+        (names.LB_VERDICT, verdict),
+    ]
     if status is not None:
         pairs.append((names.STATUS, status))
     if number > 1:
@@ -94,7 +98,7 @@ def judged(verdict: str, status: int | None, number: int, detail: str, outcome: 
     error = _error(status, outcome) or ("" if outcome is not None else verdict)
     if error:
         pairs.append((names.ERROR_TYPE, error))
-    return Fixed(*pairs, failed=error not in ("", Outcome.ABANDONED.value), message=message)
+    return Fixed(method, pairs, failed=error not in ("", Outcome.ABANDONED.value), message=message)
 
 
 def _error(status: int | None, outcome: Outcome | None) -> str:
@@ -104,44 +108,23 @@ def _error(status: int | None, outcome: Outcome | None) -> str:
     return str(status) if status is not None and status >= 400 else ""
 
 
-def sent(backend: str, url: str, method: str, target: bytes) -> Fixed:
-    """What an attempt's request line tells, and where it went."""
-    find = _sent if len(target) <= REMEMBERED_TARGET else _sent.__wrapped__
-    return find(backend, url, method, target)
-
-
 @lru_cache(maxsize=1024)
-def _sent(backend: str, url: str, method: str, target: bytes) -> Fixed:
-    place = urlsplit(url)
-    return Fixed(
-        (names.METHOD, method),
-        (names.SERVER_ADDRESS, place.hostname or ""),
-        (names.SERVER_PORT, place.port or (80 if place.scheme == "http" else 443)),
-        (names.FULL_URL, loggable_url(url) + loggable_target(target)),
-        (names.LB_BACKEND, backend),
-    )
-
-
-@lru_cache(maxsize=1024)
-def asked_model(call: str, provider: str, model: str, system: bool) -> tuple[str, Fixed]:
-    """The name of the span that answered, and what was asked of which model."""
-    operation = names.operation(call)
-    pairs: list[Pair] = [(names.OPERATION, operation), (names.PROVIDER, provider)]
+def answered(
+    attempt: Fixed, target: bytes, deployment: str, system: bool, model: str, finish_reasons: tuple[str, ...],
+    stream: bool,
+) -> Fixed:  # fmt: skip
+    """The attempt that answered: what was asked of which model, and what the answer says of itself."""
+    operation, provider = names.operation(call_of(target)), names.provider(target)
+    pairs = [*attempt.pairs, (names.OPERATION, operation), (names.PROVIDER, provider)]
     if system:
         pairs.append((names.SYSTEM, names.SYSTEMS[provider]))
-    if model:
-        pairs.append((names.REQUEST_MODEL, model))
-    return f"{operation} {model}".rstrip(), Fixed(*pairs)
-
-
-@lru_cache(maxsize=1024)
-def answered(model: str, finish_reasons: tuple[str, ...], stream: bool) -> Fixed:
-    """What many answers say of themselves alike."""
-    pairs: list[Pair] = []
+    if deployment:
+        pairs.append((names.REQUEST_MODEL, deployment))
     if model:
         pairs.append((names.RESPONSE_MODEL, model))
     if finish_reasons:
         pairs.append((names.FINISH_REASONS, finish_reasons))
     if stream:
         pairs.append((names.REQUEST_STREAM, True))
-    return Fixed(*pairs)
+    name = f"{operation} {deployment}".rstrip()
+    return Fixed(name, pairs, failed=attempt.failed, message=attempt.message)

@@ -84,12 +84,12 @@ class AzureTraces:
         state = TraceState.from_header([span.state]) if span.state else None
         trace_id, parent_id = int.from_bytes(span.trace_id), int.from_bytes(span.parent_id)
         sampled = TraceFlags(TraceFlags.SAMPLED)
-        attributes = dict([*[pair for group in span.fixed for pair in group.pairs], *span.pairs])
+        attributes = dict([*span.fixed.pairs, *span.pairs])
         provider = attributes.get(names.PROVIDER)
         if provider is not None:
             attributes[names.SYSTEM] = names.SYSTEMS[str(provider)]
         return ReadableSpan(
-            span.name,
+            span.fixed.name,
             SpanContext(trace_id, int.from_bytes(span.span_id), False, sampled, state),
             SpanContext(trace_id, parent_id, span.remote, sampled, state) if parent_id else None,
             self._resource,

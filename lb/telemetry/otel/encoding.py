@@ -7,7 +7,6 @@ SDK's spans and encoder, 31 us with protobuf's own messages made of ready attrib
 
 import struct
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import Final
 
 from lb.telemetry.otel import conventions as names
@@ -64,70 +63,91 @@ def _member(tag: bytes, name: str, value: Value) -> bytes:
 _DETAILS: Final = field(b"\x12", names.DETAILS_EVENT.encode())
 
 
-def _attribute(pair: Pair) -> bytes:
-    """A `KeyValue`, as field 9 of a span. Short texts and numbers, which nearly all are, have lengths of one byte."""
-    name, value = pair
-    key = _KEYS.get(name) or _key(name)
-    if type(value) is str:
-        text = value.encode("utf-8", "replace")
-        size = len(text)
-        if size < _SHORT:
-            return b"\x4a%c%b%c\x0a%c%b" % (len(key) + size + 3, key, size + 2, size, text)
-    told = _value(value)
-    size = len(told)
-    if size < _SHORT:
-        return b"\x4a%c%b%c%b" % (len(key) + size + 1, key, size, told)
-    return field(b"\x4a", key + varint(size) + told)
+class _Key:
+    """An attribute's name, encoded with all that stands before the value. Short texts and numbers, which nearly all
+    are, have lengths of one byte."""
+
+    __slots__ = ("bare", "numbers", "texts")
+
+    def __init__(self, name: str) -> None:
+        self.bare = field(b"\x0a", name.encode())
+        if len(self.bare) + _SHORT + 4 > 127:
+            raise ValueError("a name of an attribute has at most 57 characters")
+        self.texts = [self._before(size + 2, bytes((0x0A, size))) for size in range(_SHORT)]
+        """By the size of a text in bytes."""
+        self.numbers = [self._before(size + 1, b"\x18") for size in range(3)]
+        """By the size of a varint."""
+
+    def _before(self, size: int, tag: bytes) -> bytes:
+        value = bytes((0x12, size)) + tag
+        return bytes((0x4A, len(self.bare) + 2 + size)) + self.bare + value
 
 
-_KEYS: Final[dict[str, bytes]] = {}
-"""By name: the encoded name and the tag of what follows. There are only the names of `conventions`."""
+_KEYS: Final[dict[str, _Key]] = {}
+"""By name. There are only the names of `conventions`."""
 _SHORT: Final = 64
 """Bytes; with the longest of our names a whole attribute stays below 128."""
 
 
-def _key(name: str) -> bytes:
-    key = field(b"\x0a", name.encode()) + b"\x12"
-    if len(key) + _SHORT + 3 > 127:
-        raise ValueError("a name of an attribute has at most 57 characters")
-    _KEYS[name] = key
+def _key(name: str) -> _Key:
+    key = _KEYS[name] = _Key(name)
     return key
 
 
-def _fixed(group: Fixed) -> bytes:
-    group.encoded = encoded = b"".join(map(_attribute, group.pairs))
+def _attribute(name: str, value: Value) -> bytes:
+    """A `KeyValue`, as field 9 of a span."""
+    key = _KEYS.get(name) or _key(name)
+    if type(value) is str:
+        text = value.encode("utf-8", "replace")
+        if len(text) < _SHORT:
+            return key.texts[len(text)] + text
+    elif type(value) is int and 0 <= value < 16384:
+        number = _VARINTS[value]
+        return key.numbers[len(number)] + number
+    return field(b"\x4a", key.bare + field(b"\x12", _value(value)))
+
+
+def _fixed(fixed: Fixed) -> bytes:
+    name = field(b"\x2a", fixed.name.encode("utf-8", "replace"))
+    fixed.encoded = encoded = name + b"".join([_attribute(name, value) for name, value in fixed.pairs])
     return encoded
+
+
+_FIRST: Final = struct.Struct("<2s16s2s8sBBBQBQ6s")
+_CHILD: Final = struct.Struct("<2s16s2s8s2s8sBBBQBQ6s")
+"""Trace, span (and the span above it), kind, start and end, each behind its tag and length, and the flags."""
 
 
 def encode_span(span: Span) -> bytes:
     """A `Span`, as field 2 of `ScopeSpans`."""
-    trace_id, span_id, parent_id, remote, state, name, kind, start, end, fixed, pairs, event, failed, message = span
-    parts = [
-        b"\x0a\x10%b\x12\x08%b" % (trace_id, span_id),
-        b"\x22\x08%b" % parent_id if parent_id else b"",
-        _name(name),
-        _PLACE.pack(0x30, kind, 0x39, start, 0x41, end),
-        *[group.encoded or _fixed(group) for group in fixed],
-        *[_attribute(pair) for pair in pairs],
-        REMOTE if remote else LOCAL,
-    ]
-    if state:
-        parts.append(field(b"\x1a", state.encode("latin-1")))
-    if event:
-        parts.append(_event(end, event))
-    if failed:
-        text = field(b"\x12", message.encode("utf-8", "replace")) if message else b""
-        parts.append(field(b"\x7a", text + _FAILED))
+    fixed = span.fixed
+    parts = [_head(span), fixed.encoded or _fixed(fixed)]
+    for name, value in span.pairs:
+        parts.append(_attribute(name, value))
+    if span.state:
+        parts.append(field(b"\x1a", span.state.encode("latin-1")))
+    if span.event:
+        parts.append(_event(span.end, span.event))
+    if span.failed:
+        parts.append(_failure(span.message))
     return field(b"\x12", b"".join(parts))
 
 
-_PLACE: Final = struct.Struct("<BBBQBQ")
-"""Kind, start and end, each behind its tag."""
+def _head(span: Span) -> bytes:
+    flags = REMOTE if span.remote else LOCAL
+    if span.parent_id:
+        return _CHILD.pack(
+            b"\x0a\x10", span.trace_id, b"\x12\x08", span.span_id, b"\x22\x08", span.parent_id,
+            0x30, span.kind, 0x39, span.start, 0x41, span.end, flags,
+        )  # fmt: skip
+    return _FIRST.pack(
+        b"\x0a\x10", span.trace_id, b"\x12\x08", span.span_id, 0x30, span.kind, 0x39, span.start, 0x41, span.end, flags
+    )
 
 
-@lru_cache(maxsize=1024)
-def _name(name: str) -> bytes:
-    return field(b"\x2a", name.encode("utf-8", "replace"))
+def _failure(message: str) -> bytes:
+    text = field(b"\x12", message.encode("utf-8", "replace")) if message else b""
+    return field(b"\x7a", text + _FAILED)
 
 
 def _event(moment: int, pairs: Sequence[Pair]) -> bytes:

@@ -64,8 +64,8 @@ class Recorder(Protocol):
 class Recording:
     """One request (`lb.events.Trace`)."""
 
-    __slots__ = ("_recorder", "context", "method", "parent", "peer", "seen", "span_id", "started", "target",
-                 "trace_id", "tries")  # fmt: skip
+    __slots__ = ("_recorder", "context", "method", "parent", "peer", "seen", "span_id", "started", "state",
+                 "target", "trace_id", "tries")  # fmt: skip
 
     def __init__(self, recorder: Recorder, trace_id: bytes, parent: Parent | None, request: Request) -> None:
         self._recorder = recorder
@@ -75,6 +75,8 @@ class Recording:
         self.method = request.method
         self.target = request.target
         self.peer = request.peer
+        self.state = parent.state.decode("latin-1") if parent is not None else ""
+        """The caller's tracestate."""
         self.started = recorder.clock()
         self.tries: list[Try] = []
         self.seen: Seen | None = None
@@ -101,8 +103,3 @@ class Recording:
         if self.tries and self.tries[-1].ended is None:  # the client left while a backend was being asked
             self.tries[-1].ended, self.tries[-1].verdict = now, event.outcome.value
         self._recorder.over(self, event, now)
-
-    @property
-    def state(self) -> str:
-        """The caller's tracestate."""
-        return self.parent.state.decode("latin-1") if self.parent is not None else ""

@@ -1,15 +1,15 @@
 """Spans out of a recording: one of kind SERVER for the request, one of kind CLIENT for each attempt.
 
-Attributes that repeat from request to request are `Fixed` (see `alike`); what differs in each stands beside them.
+What repeats from request to request is `Fixed` (see `alike`); what differs in each stands beside it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final
 
-from lb.events import Finished, Outcome
-from lb.metering.tap import call_of
+from lb.events import Finished
 from lb.metering.usage import Usage
 from lb.telemetry.otel import alike
 from lb.telemetry.otel import conventions as names
@@ -21,7 +21,8 @@ SERVER: Final = 2
 CLIENT: Final = 3
 
 
-class Span(NamedTuple):
+@dataclass(slots=True)
+class Span:
     """One span. Moments are nanoseconds since 1970."""
 
     trace_id: bytes
@@ -31,13 +32,14 @@ class Span(NamedTuple):
     remote: bool
     """Its parent is in another process."""
     state: str
-    name: str
     kind: int
     start: int
     end: int
-    fixed: Sequence[Fixed]
+    fixed: Fixed
+    """Its name, and attributes."""
     pairs: Sequence[Pair]
-    event: tuple[Pair, ...]
+    """More of them."""
+    event: Sequence[Pair]
     """Attributes of the event with the content, where it is wanted as one."""
     failed: bool
     message: str
@@ -45,48 +47,48 @@ class Span(NamedTuple):
 
 def spans_of(trace: Recording, told: Finished, now: float, ahead: float, *, system: bool) -> list[Span]:
     """The server span, then the attempts in their order. `ahead` is what the wall clock has over the other one."""
-    spans = [_server(trace, told, now, ahead)]
-    spans += [_client(trace, one, told, now, ahead, system) for one in trace.tries]
-    return spans
+    known = len(trace.target) <= alike.REMEMBERED_TARGET
+    spans = [_client(trace, one, told, now, ahead, known, system) for one in trace.tries]
+    return [_server(trace, told, now, ahead, known), *spans]
 
 
-def _server(trace: Recording, told: Finished, now: float, ahead: float) -> Span:
-    name, asked = alike.asked(trace.method, trace.target)
-    status, outcome, parent = told.status, told.outcome, trace.parent
-    # A client's mistake is no error of the server: HTTP conventions, "Status".
-    failed = (status is not None and status >= 500) or outcome is Outcome.CRASHED or outcome is Outcome.CUT
+def _server(trace: Recording, told: Finished, now: float, ahead: float, known: bool) -> Span:
+    parent = trace.parent
+    find = alike.served if known else alike.served.__wrapped__
+    fixed = find(trace.method, trace.target, told.outcome, told.status, told.attempts, told.deployment, told.tenant)
+    pairs: list[Pair] = [(names.LB_REQUEST_ID, told.request_id)]
+    if trace.peer:
+        pairs.append((names.CLIENT_ADDRESS, trace.peer))
     return Span(
         trace.trace_id,
         trace.span_id,
-        parent.span_id if parent is not None else b"",
+        b"" if parent is None else parent.span_id,
         parent is not None,
-        trace.state if parent is not None else "",
-        name,
+        trace.state,
         SERVER,
         int((trace.started + ahead) * 1e9),
         int((now + ahead) * 1e9),
-        (asked, alike.ended(outcome, status, told.attempts, told.deployment, told.tenant), alike.sent_from(trace.peer)),
-        ((names.LB_REQUEST_ID, told.request_id),),
+        fixed,
+        pairs,
         (),
-        failed,
-        shortened(told.detail) if failed else "",
+        fixed.failed,
+        shortened(told.detail) if fixed.failed else "",
     )
 
 
-def _client(trace: Recording, one: Try, told: Finished, now: float, ahead: float, system: bool) -> Span:
+def _client(trace: Recording, one: Try, told: Finished, now: float, ahead: float, known: bool, system: bool) -> Span:
     answered = one.verdict == "relayed"
-    groups = [
-        alike.sent(one.backend.name, one.backend.url, trace.method, one.target),
-        verdict := alike.judged(one.verdict, one.status, one.number, one.detail, told.outcome if answered else None),
-    ]
+    backend, outcome = one.backend, told.outcome if answered else None
+    find = alike.tried if known else alike.tried.__wrapped__
+    fixed = find(
+        backend.name, backend.url, trace.method, one.target, one.verdict, one.status, one.number, one.detail, outcome
+    )
     pairs: list[Pair] = [] if one.cooldown is None else [(names.LB_COOLDOWN, one.cooldown)]
-    name, seen = trace.method, trace.seen
-    event: tuple[Pair, ...] = ()
+    seen, event = trace.seen, _NOTHING
     if answered and seen is not None:
-        name, asked = alike.asked_model(
-            call_of(trace.target), names.provider(trace.target), told.deployment or "", system
-        )
-        groups += (asked, alike.answered(seen.model, seen.finish_reasons, seen.stream))
+        say = alike.answered if known else alike.answered.__wrapped__
+        model = told.deployment or ""
+        fixed = say(fixed, trace.target, model, system, seen.model, seen.finish_reasons, seen.stream)
         _tell_answer(pairs, seen, told.usage or seen.usage, one.started)
         event = seen.event
     ended = now if answered or one.ended is None else one.ended
@@ -95,17 +97,19 @@ def _client(trace: Recording, one: Try, told: Finished, now: float, ahead: float
         one.span_id,
         trace.span_id,
         False,
-        trace.state if trace.parent is not None else "",
-        name,
+        trace.state,
         CLIENT,
         int((one.started + ahead) * 1e9),
         int((ended + ahead) * 1e9),
-        groups,
+        fixed,
         pairs,
         event,
-        verdict.failed,
-        verdict.message,
+        fixed.failed,
+        fixed.message,
     )
+
+
+_NOTHING: Final[tuple[Pair, ...]] = ()
 
 
 def _tell_answer(pairs: list[Pair], seen: Seen, usage: Usage | None, started: float) -> None:
