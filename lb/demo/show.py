@@ -23,6 +23,8 @@ END_SECONDS = 24.0
 UNHURRIED_SECONDS = 20.0
 """Whoever asks for more seconds of traffic than this gets them all."""
 LEAST_SECONDS = 3.0
+LONGER_SECONDS = 10.0
+"""Until an endpoint has refused something, which is the point, on a machine that is slow."""
 LATENCY_SECONDS = 3.0
 FAILED, INTERRUPTED, TERMINATED = 1, 130, 143
 
@@ -114,7 +116,7 @@ class Show:
         async with Traffic(stage.url, KEY, scene.score) as traffic:
             frames = asyncio.create_task(self._frames(stage))
             try:
-                await traffic.run(scene.of)
+                await traffic.run(scene.of, LONGER_SECONDS)
                 scene.status = await stage.status()
             finally:
                 frames.cancel()

@@ -48,15 +48,16 @@ class Traffic:
     ) -> None:
         await self._http.aclose()
 
-    async def run(self, seconds: float) -> None:
-        """Start requests for so long, then wait for the last answers."""
+    async def run(self, seconds: float, longer: float = 0.0) -> None:
+        """Start requests for so long, then wait for the last answers. It may take so many seconds longer until a
+        refusal was absorbed: a slow machine has sent too little."""
         loop = asyncio.get_running_loop()
         over = loop.time() + seconds
         slots = asyncio.Semaphore(CONCURRENCY)
         async with asyncio.TaskGroup() as running:
             for number, kind in enumerate(kinds()):
                 await slots.acquire()
-                if loop.time() >= over:
+                if loop.time() >= over and (self.score.absorbed or loop.time() >= over + longer):
                     return
                 running.create_task(self._one(kind, number, slots))
                 if (number + 1) % BURST == 0:

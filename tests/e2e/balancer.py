@@ -13,6 +13,7 @@ import aiohttp
 
 from lb.sim import Simulator
 
+START_SECONDS = 60
 PATIENCE = 30
 """Seconds for what happens at once where the machine is not busy."""
 
@@ -36,7 +37,12 @@ class Balancer:
             sys.executable, "-m", "lb", "serve", env={**environ, **settings}, stdout=asyncio.subprocess.PIPE
         )
         self._reading = asyncio.create_task(self._read())
-        started = await self.line(lambda line: line["event"].startswith("Listening on"), PATIENCE)
+        try:
+            started = await self.line(lambda line: line["event"].startswith("Listening on"), START_SECONDS)
+        except BaseException as error:
+            self.process.kill()
+            await self.__aexit__(type(error), error, None)
+            raise
         self.url = started["event"].removeprefix("Listening on ")
         self.admin = started["admin"]
         return self
