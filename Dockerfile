@@ -1,22 +1,23 @@
-# Two stages: the first installs, the second only runs. No HEALTHCHECK: the platform asks /healthz and /readyz itself.
+# Two stages: the first compiles and installs, the second only runs. No HEALTHCHECK: the platform asks /healthz and /readyz itself.
 ARG PYTHON_VERSION=3.13
 # What is installed: with extras.txt, all that a deployment's settings can switch on: telemetry, an audit, budgets shared
 # through Redis. run.txt is what always runs, for who wants the image smaller.
 ARG REQUIREMENTS=extras.txt
 
-FROM python:${PYTHON_VERSION}-slim AS build
+# With a C compiler, for the modules that every request runs through (setup.py).
+FROM python:${PYTHON_VERSION} AS build
 ARG REQUIREMENTS
 WORKDIR /src
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 # The environment gets no pip of its own: the stage's pip installs into it, only wheels whose hashes are in the files.
 RUN python -m venv --without-pip /opt/lb
-COPY requirements/run.txt requirements/extras.txt requirements/build.txt requirements/
+COPY requirements/run.txt requirements/extras.txt requirements/compile.txt requirements/
 RUN python -m pip --python /opt/lb/bin/python install --require-hashes --only-binary :all: -r "requirements/$REQUIREMENTS" \
  && python -m venv /opt/build \
- && /opt/build/bin/python -m pip install --require-hashes --only-binary :all: -r requirements/build.txt
-COPY pyproject.toml README.md LICENSE ./
+ && /opt/build/bin/python -m pip install --require-hashes --only-binary :all: -r requirements/extras.txt -r requirements/compile.txt
+COPY pyproject.toml setup.py README.md LICENSE ./
 COPY lb lb
-RUN /opt/build/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
+RUN LB_COMPILE=1 /opt/build/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
  && python -m pip --python /opt/lb/bin/python install --no-deps --no-index /wheels/*.whl \
  && python -m compileall -q /opt/lb/lib
 

@@ -5,17 +5,17 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup check test demo bench soak-load lock clean
+.PHONY: help setup check test compiled test-compiled demo bench soak-load lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: $(STAMP) ## make .venv with the pinned dependencies and the `lb` command
 
-$(STAMP): requirements/dev.txt requirements/build.txt pyproject.toml
+$(STAMP): requirements/dev.txt requirements/build.txt requirements/compile.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lb needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt -r requirements/build.txt
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt -r requirements/build.txt -r requirements/compile.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -28,20 +28,35 @@ check: setup ## lint, types, architecture
 test: setup ## the whole test suite, by several processes since much of it waits
 	$(BIN)/python -m pytest -n 4 --dist worksteal --durations 10 --maxfail 25
 
+# The modules that every request runs through, as C (setup.py); what is found here comes before what is in the checkout.
+COMPILED := build/compiled
+RUN_COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(COMPILED):$(CURDIR)
+
+compiled: $(COMPILED)/.installed ## the balancer as the image has it, in build/compiled (needs a C compiler, takes minutes)
+
+$(COMPILED)/.installed: $(STAMP) setup.py $(shell find lb -name '*.py')
+	rm -rf build
+	LB_COMPILE=1 $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --target $(COMPILED) .
+	@touch $@
+
+test-compiled: compiled ## the whole test suite against it
+	$(RUN_COMPILED) $(BIN)/python -m pytest -n 4 --dist worksteal
+
 demo: setup ## three throttled simulated endpoints, the balancer and real SDK traffic
 	$(BIN)/lb demo
 
-bench: setup ## what a request, an event and an idle stream cost, beside nginx, Envoy and LLM gateways (ARGS=--help)
-	$(BIN)/python -m bench $(ARGS)
+bench: compiled ## what a request, an event and an idle stream cost, beside nginx, Envoy and LLM gateways (ARGS=--help)
+	$(RUN_COMPILED) $(BIN)/python -m bench $(ARGS)
 
-soak-load: setup ## ten minutes at 80 % of one core with faults: memory, tasks and open files stay flat (ARGS=--help)
-	$(BIN)/python -m bench.soak $(ARGS)
+soak-load: compiled ## ten minutes at 80 % of one core with faults: memory, tasks and open files stay flat (ARGS=--help)
+	$(RUN_COMPILED) $(BIN)/python -m bench.soak $(ARGS)
 
 lock: ## pin the dependencies again, with hashes and without naming an index (needs `uv`)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml -o requirements/run.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml --group dev -o requirements/dev.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -c requirements/dev.txt pyproject.toml --extra telemetry --extra audit --extra redis -o requirements/extras.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate requirements/build.in -o requirements/build.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -c requirements/dev.txt requirements/compile.in -o requirements/compile.txt
 
 clean: ## remove what the other verbs made
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

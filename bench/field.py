@@ -16,6 +16,7 @@ from bench.proxies import Make
 
 USUAL = ("nginx", "envoy", "lb", "litellm", "portkey")
 VARIANTS = (
+    "lb-interpreted",
     "lb-quiet",
     "lb-usage",
     "lb-tenants",
@@ -27,9 +28,9 @@ VARIANTS = (
     "lb-measured",
     "aiohttp-front",
 )
-"""Measured when asked for by name: fewer log lines, tokens counted, tenants with quotas and all that belongs to them,
-prompts recorded, usage stored, TLS to the backend, 10 % and all of the requests traced, metrics exported, aiohttp as
-the front."""
+"""Measured when asked for by name: no module compiled, fewer log lines, tokens counted, tenants with quotas and all that
+belongs to them, prompts recorded, usage stored, TLS to the backend, 10 % and all of the requests traced, metrics
+exported, aiohttp as the front."""
 _PLENTY = 10**12
 TENANTS = {
     "LB_CLIENT_KEYS": "ada:bench",
@@ -48,7 +49,13 @@ TELEMETRY = {
     "lb-measured": {"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "{receiver}/v1/metrics"},
 }
 """Variables of those that export to `bench.receiver`."""
-SIMPLE = {"lb": {}, "lb-quiet": {"LB_LOG_LEVEL": "warning"}, "lb-usage": {"LB_USAGE": "true"}, "lb-tenants": TENANTS}
+SIMPLE = {
+    "lb": {},
+    "lb-interpreted": {"PYTHONPATH": str(Path(__file__).parents[1])},
+    "lb-quiet": {"LB_LOG_LEVEL": "warning"},
+    "lb-usage": {"LB_USAGE": "true"},
+    "lb-tenants": TENANTS,
+}
 """Variables of the variants that need no more."""
 KEPT = {
     "lb-audit": {"LB_AUDIT": "file", "LB_AUDIT_FILE": "audit.jsonl"},

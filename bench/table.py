@@ -64,6 +64,8 @@ BARS = (
     Bar("request after one 429 / plain", ("lb", "after 429"), ("lb", "without 429"), 2.2, 1.8),
     Bar("KB of memory per idle stream", ("lb", "idle"), None, 27, 10),
     Bar("idle stream's memory: lb / nginx", ("lb", "idle"), ("nginx", "idle"), 1.5, 1.0),
+    Bar("JSON request: lb-tenants / lb", ("lb-tenants", "json"), ("lb", "json"), 1.3, 1.3),
+    Bar("streamed event: lb-tenants / lb", ("lb-tenants", "event"), ("lb", "event"), 1.15, 1.15),
     Bar("JSON request: lb-traced-10 / lb", ("lb-traced-10", "json"), ("lb", "json"), 1.1, 1.1),
     Bar("JSON request: lb-traced-100 / lb", ("lb-traced-100", "json"), ("lb", "json"), 1.6, 1.6),
     Bar("JSON request: LiteLLM / lb", ("litellm", "json"), ("lb", "json"), 150, 400, at_least=True),
@@ -91,11 +93,11 @@ def lines(results: Results) -> Iterator[str]:
 
 def _others(results: Results) -> Iterator[str]:
     """What a request and an event cost beside ours, for those that have no bar."""
-    barred = {"lb", "nginx", "envoy", "litellm"}
+    barred = {bar.of for bar in BARS} | {(name, figure) for name in ("lb", "nginx", "envoy") for figure in ROWS}
     for name in results:
         for figure, says in (("json", "JSON request"), ("event", "streamed event")):
             bar = Bar(f"{says}: {name} / lb", (name, figure), ("lb", figure), 0, 0)
-            if name not in barred and (found := bar.values(results)):
+            if bar.of not in barred and (found := bar.values(results)):
                 yield f"{bar.name:36}{spread(found):>24}"
 
 

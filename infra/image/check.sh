@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the image and runs it as the platforms do. Needs buildah and podman: installs them from Debian's or Ubuntu's
 # packages. Where no registry for base images can be reached, a stand-in for
-# the base image is made of the distribution's own packages. See check.py for what is asked of the image.
+# the base images is made of the distribution's own packages. See check.py for what is asked of the image.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -24,11 +24,13 @@ fi
 # of overlays, which it may not mount.
 options=()
 python=$(sed -n 's/^ARG PYTHON_VERSION=//p' Dockerfile)
-if ! timeout 120 buildah pull -q "docker.io/library/python:$python-slim" >/dev/null 2>&1; then
+pull() { timeout 300 buildah pull -q "docker.io/library/python:$1" >/dev/null 2>&1; }
+if ! { pull "$python-slim" && pull "$python"; }; then
   store=${IMAGE_CHECK_STORE:-/var/tmp/openai-lb-image-check}
   options=(--root "$store/root" --runroot "$store/run" --storage-driver vfs)
   python=3.11
-  if ! buildah "${options[@]}" inspect --type image "docker.io/library/python:$python-slim" >/dev/null 2>&1; then
+  made() { buildah "${options[@]}" inspect --type image "docker.io/library/python:$1" >/dev/null 2>&1; }
+  if ! { made "$python" && made "$python-slim"; }; then
     infra/image/stand-in.sh "$python" "${options[@]}"
   fi
   echo "base image: a stand-in of Debian's packages with Python $python, since no registry could be reached"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes python:<version>-slim of Debian's packages, for machines that reach no registry of images. Debian 12 has 3.11.
+# Makes python:<version>, which has a C compiler, and python:<version>-slim of Debian's packages, for machines that reach
+# no registry of images. Debian 12 has 3.11.
 set -euo pipefail
 version=$1
 shift # the rest: buildah's options
@@ -8,7 +9,6 @@ have mmdebstrap || DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-insta
 
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-mmdebstrap --quiet --variant=minbase --include=python3,python3-pip,python3-venv,ca-certificates bookworm "$folder/root.tar"
 cat >"$folder/Containerfile" <<'X'
 FROM scratch
 ADD root.tar /
@@ -16,4 +16,13 @@ RUN rm -f /usr/lib/python3.11/EXTERNALLY-MANAGED \
  && ln -s /usr/bin/python3 /usr/local/bin/python && ln -s /usr/bin/pip3 /usr/local/bin/pip
 ENV PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin
 X
-buildah "$@" bud -q --isolation chroot --tag "docker.io/library/python:$version-slim" "$folder" >/dev/null
+
+make() { # tag, packages, buildah's options
+  local tag=$1 packages=$2
+  shift 2
+  mmdebstrap --quiet --variant=minbase --include="$packages" bookworm "$folder/root.tar"
+  buildah "$@" bud -q --isolation chroot --tag "docker.io/library/python:$tag" "$folder" >/dev/null
+}
+python=python3,python3-pip,python3-venv,ca-certificates
+make "$version" "$python,python3-dev,gcc,libc6-dev" "$@"
+make "$version-slim" "$python" "$@"

@@ -23,7 +23,8 @@ class Book(AbstractContextManager[None], Protocol):
 class LocalBook:
     """Cells of one process."""
 
-    workers, own = 1, 0
+    workers: int = 1
+    own: int = 0
 
     def __init__(self) -> None:
         self._cells: dict[str, Cells] = {}

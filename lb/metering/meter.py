@@ -5,7 +5,7 @@ A meter keeps its state in cells: whole numbers in an array of its own, or in me
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 SLICES = 240
 """Of a window: each entry is forgotten up to one slice late, which is a quarter of a second in a minute."""
@@ -48,7 +48,7 @@ class Meter(Protocol):
 class Window:
     """The last so many seconds, sliding. The cells are the sum, the last slice, and the slices in a ring."""
 
-    SIZE = _KEPT + 2
+    SIZE: ClassVar[int] = _KEPT + 2
 
     def __init__(self, cells: Cells, seconds: float = 60.0) -> None:
         self._cells = cells
@@ -122,7 +122,7 @@ class Calendar:
     `wall` makes seconds since the epoch out of `now`.
     """
 
-    SIZE = 2
+    SIZE: ClassVar[int] = 2
 
     def __init__(self, cells: Cells, wall: Callable[[float], float], *, months: bool) -> None:
         self._cells = cells

@@ -6,7 +6,7 @@ somebody first reads it; events are not kept, since they may hold a prompt.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from lb.events import Finished, Judged, Observer, Outcome
@@ -70,7 +70,7 @@ def _entry(kept: Kept) -> dict[str, Any]:
 def _read(
     at: float, request_id: str, method: str, tenant: str | None, deployment: str | None, outcome: Outcome,
     status: int | None, seconds: float, first: float | None, backend: str | None, tokens: int | None, detail: str,
-    attempts: int, waited: float, failed: list[Attempt],
+    attempts: int, waited: float, failed: Sequence[Attempt],
 ) -> dict[str, Any]:  # fmt: skip
     return {
         "at": round(at, 3),
@@ -90,7 +90,7 @@ def _read(
 
 
 def _attempts(
-    count: int, answered: bool, backend: str | None, status: int | None, waited: float, failed: list[Attempt]
+    count: int, answered: bool, backend: str | None, status: int | None, waited: float, failed: Sequence[Attempt]
 ) -> list[dict[str, Any]]:
     """Those that failed, then the one that was relayed, where there was one: a fault's own reply may have been, too."""
     story = [_attempt(*one) for one in failed]

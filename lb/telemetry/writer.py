@@ -43,7 +43,7 @@ class Writer:
         self._dropped = 0
         self.lost = 0
         """Lines that were dropped since the start."""
-        self._thread: threading.Thread | None = None
+        self._puller: threading.Thread | None = None
         self._some = threading.Event()
         self._idle = threading.Event()
         self._idle.set()
@@ -77,7 +77,7 @@ class Writer:
         self._closed = True
         self._closing.set()
         self._some.set()
-        thread = self._thread
+        thread = self._puller
         if thread is not None:
             thread.join(timeout)
         if thread is None or not thread.is_alive():
@@ -87,7 +87,7 @@ class Writer:
         self._idle.clear()
         if self._closing.is_set():
             self._write_late()
-        elif self._thread is None:
+        elif self._puller is None:
             self._start()
         self._some.set()
 
@@ -98,7 +98,7 @@ class Writer:
         except RuntimeError:  # no thread to be had: the interpreter is ending, or the system's limit is reached
             self._write_late()
         else:
-            self._thread = thread
+            self._puller = thread
 
     def _run(self) -> None:
         while not self._closing.is_set():
@@ -148,7 +148,8 @@ class Writer:
         rest = memoryview(piece)
         while rest:
             try:
-                rest = rest[os.write(self._fd, rest) :]
+                written = os.write(self._fd, rest)
+                rest = rest[written:]
             except BlockingIOError:  # somebody who shares this terminal or pipe made it non-blocking
                 _writable(self._fd, None)
             except OSError:

@@ -31,15 +31,16 @@ class WaitingClient:
     ended: Ended | None = None
     begun = False
     over = False
-    tap: Tap | None = None
+    tap: Tap | None
     beats: Beats | None = None
     """Keeps silent streams alive, where that is asked for."""
     switch: Switch | None = None
-    _reply: Reply | None = None
+    _reply: Reply | None
     _chunked = False
     _delimited = False
 
     def __init__(self, transport: asyncio.WriteTransport, method: str, modern: bool, keep: bool) -> None:
+        self.tap = self._reply = None
         self._transport = transport
         self._headless = method == "HEAD"
         self._modern = modern

@@ -131,6 +131,7 @@ def test_the_right_to_a_trial_that_was_given_up_goes_to_whoever_asks_next(family
     assert family.two.pick() == "a"
 
 
+@pytest.mark.interpreted
 def test_what_was_learned_while_the_right_was_being_taken_is_heeded(family: Family) -> None:
     """The other's trial is refused just before this worker takes the place that it frees."""
     family.one.meet("a", asks(7))

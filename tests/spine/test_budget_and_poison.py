@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from fakes import Story, failure, late, ok, request, status, throttled
 from virtual import in_virtual_time
 
@@ -17,6 +18,7 @@ async def test_in_an_outage_of_everything_few_requests_are_doubled() -> None:
     assert len(story.asked) <= 200 * 1.2 + 5
 
 
+@pytest.mark.interpreted
 @in_virtual_time
 async def test_without_faults_before_five_faults_are_retried_at_once() -> None:
     story = Story({"a": [status(500)], "b": [ok()]})
@@ -25,6 +27,7 @@ async def test_without_faults_before_five_faults_are_retried_at_once() -> None:
     assert answers == [200] * 5 + [500] * 3
 
 
+@pytest.mark.interpreted
 @in_virtual_time
 async def test_the_budget_is_a_fifth_of_the_requests() -> None:
     story = Story({"a": [status(500)], "b": [ok()]})
@@ -35,6 +38,7 @@ async def test_the_budget_is_a_fifth_of_the_requests() -> None:
     assert 40 <= answers.count(200) <= 52
 
 
+@pytest.mark.interpreted
 @in_virtual_time
 async def test_throttling_and_failed_connections_need_no_budget() -> None:
     for make in (throttled(7), failure(Blame.CONNECT), status(401)):

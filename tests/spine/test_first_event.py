@@ -99,6 +99,7 @@ async def test_a_body_that_was_sent_and_is_gone_is_never_given_up() -> None:
     assert (await story.ask(request(body=FakeStream(b"{", [b"}"])))).body == b"a"
 
 
+@pytest.mark.interpreted
 @in_virtual_time
 async def test_giving_up_is_a_retry_and_keeps_within_the_budget() -> None:
     story = timed(a=[late(12, ok(b"a"))], b=[ok(b"b")])

@@ -153,6 +153,7 @@ async def test_a_client_that_leaves_is_forgotten() -> None:
     hall.empty()
 
 
+@pytest.mark.interpreted
 @in_virtual_time
 async def test_a_permit_for_a_client_that_leaves_in_that_moment_goes_to_the_next() -> None:
     hall = Hall({"a": [throttled(5), ok()]})

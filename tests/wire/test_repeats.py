@@ -1,11 +1,13 @@
 """A head that is known again must mean what it would mean if it were read."""
 
+from dataclasses import fields
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lb.wire.head import Head
 from lb.wire.head_reader import next_head
 from lb.wire.malformed import Malformed
 from lb.wire.repeats import Heads
@@ -28,6 +30,9 @@ OTHERS = [
 ]
 
 
+NAMES = [field.name for field in fields(Head) if field.name != "_rendered"]
+
+
 def outcome(read: Any, received: bytes) -> Any:
     try:
         head, rest = read(received, "peer")
@@ -35,7 +40,7 @@ def outcome(read: Any, received: bytes) -> Any:
         return problem.refusal.status, problem.refusal.message
     if head is None:
         return None, rest
-    told = {name: getattr(head, name) for name in head.__slots__ if name != "_rendered"}
+    told = {name: getattr(head, name) for name in NAMES}
     told["fields"] = {name: value for name, value in head.fields.items() if name != b"content-length"}
     return told, head.rendered(), rest
 
