@@ -10,26 +10,17 @@ from setuptools import setup
 
 COMPILED = {
     "": "events exchange failover gateway refusal",
-    "audit": "answers bounds capture choice frames prompts records stitching",
     "balancing": """
-        affinity asker attempt backend budget creations form_objects form_scan health json_scan learning listing
-        model_field model_scan multipart peers pins policy pool routing scenes sharing snapshot stream_options
-        stream_verdict table transitions verdict waiting
+        affinity asker attempt backend budget health json_scan model_field model_scan policy pool routing stream_verdict
+        table transitions verdict
     """,
-    "metering": """
-        book budget deltas encoded estimate frames lease meter quota reckoning replies sse streams tail tap tenant usage
-        withheld
-    """,
-    "replicas": "link",
-    "spine": "admission asking binding conclusion kept learner lists opening permits unasked waiting_room watching",
-    "telemetry": "lines metrics names recent rates seldom rendering tallies text writer",
-    "telemetry/otel": """
-        alike content conventions details encoding measuring points recording sampling spans tracing
-    """,
+    "metering": "budget deltas estimate meter quota reckoning replies sse streams tail tap tenant usage",
+    "spine": "admission asking binding conclusion opening permits watching",
+    "telemetry": "lines metrics recent rendering tallies writer",
+    "telemetry/otel": "alike details encoding recording sampling spans tracing",
     "wire": """
-        budget callers chunked connection connections front handshake head head_reader headers hub line pages plain_head
-        relay repeats reply reply_reader reply_rules request request_line request_writer room serving target transport
-        turns
+        callers chunked connection connections front head head_reader headers hub line plain_head relay repeats reply
+        reply_reader reply_rules request request_line request_writer serving target transport turns
     """,
 }
 """By room. What is not here is seldom run, or cannot be compiled: asynchronous generators, subclasses of `bytes`, `str`
@@ -43,7 +34,7 @@ def extensions() -> list[object]:
     from mypyc.build import mypycify
 
     paths = [os.path.join("lb", room, f"{name}.py") for room, names in COMPILED.items() for name in names.split()]
-    return list(mypycify(paths, opt_level="2", debug_level="0"))
+    return list(mypycify(paths, opt_level="1", debug_level="0"))
 
 
 setup(ext_modules=extensions())

@@ -28,8 +28,8 @@ VARIANTS = (
     "lb-measured",
     "aiohttp-front",
 )
-"""Measured when asked for by name: no module compiled, fewer log lines, tokens counted, tenants with quotas and all that
-belongs to them, prompts recorded, usage stored, TLS to the backend, 10 % and all of the requests traced, metrics
+"""Measured when asked for by name: no module compiled, fewer log lines, tokens counted, tenants with quotas and all
+that belongs to them, prompts recorded, usage stored, TLS to the backend, 10 % and all of the requests traced, metrics
 exported, aiohttp as the front."""
 _PLENTY = 10**12
 TENANTS = {

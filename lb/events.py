@@ -165,8 +165,15 @@ Event = (
 Emit = Callable[[Event], None]
 
 
-class Observer:
+class Listener(Protocol):
     """Listens to events: `tells` has a function for each kind that it cares about."""
+
+    @property
+    def tells(self) -> Mapping[type[Any], Callable[[Any], None]]: ...
+
+
+class Observer:
+    """A listener that can be told of an event by itself, too."""
 
     tells: Mapping[type[Any], Callable[[Any], None]]
 
@@ -183,9 +190,9 @@ class Announcer:
     def __init__(self) -> None:
         self._tells: dict[type[Any], tuple[Callable[[Any], None], ...]] = {}
 
-    def add(self, observer: Observer) -> None:
+    def add(self, listener: Listener) -> None:
         """From now on it is told, too."""
-        for kind, tell in observer.tells.items():
+        for kind, tell in listener.tells.items():
             self._tells[kind] = (*self._tells.get(kind, ()), tell)
 
     def __call__(self, event: Event) -> None:
@@ -205,6 +212,7 @@ __all__ = [
     "Finished",
     "Healed",
     "Judged",
+    "Listener",
     "Observer",
     "Outcome",
     "OverQuota",

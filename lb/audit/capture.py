@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from lb.audit.choice import Choice, Sampling, Who
 from lb.balancing.routing import Operation, Route
-from lb.events import Finished, Observer
+from lb.events import Finished
 from lb.exchange import Reply, Request
 from lb.metering.tap import call_of
 from lb.metering.usage import Usage
@@ -97,7 +97,7 @@ class Capture:
         }
 
 
-class Auditing(Observer):
+class Auditing:
     """Captures the replies that are to be recorded, and hands each over when its request has ended.
 
     `wall` is seconds since the epoch.

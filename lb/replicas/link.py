@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 from lb.balancing.peers import key_of
 from lb.balancing.pins import Pins
 from lb.balancing.pool import Pool
-from lb.events import Cooled, Observer
+from lb.events import Cooled
 from lb.metering.lease import Grant, Report
 from lb.metering.quota import Quota
 from lb.replicas.pin_news import PinNews
@@ -45,7 +45,7 @@ class Say(Protocol):
     def __call__(self, level: str, event: str, /, **fields: Any) -> None: ...
 
 
-class Link(Observer):
+class Link:
     """`connect` makes a client; `run` goes on until it is cancelled."""
 
     def __init__(

@@ -11,6 +11,7 @@ from lb.audit.capture import Auditing
 from lb.audit.choice import Choice, Sampling, Who
 from lb.audit.records import completed, reading_of
 from lb.balancing.asker import Asker
+from lb.events import Announcer
 from lb.exchange import Blame, ClientGone, Handshake
 from lb.spine.watching import watch_cost
 
@@ -46,10 +47,12 @@ class Audited(Story):
         self.auditing = Auditing(self.feed, lambda: 1795262400.0, Sampling(seeded(7)), choice)
         self.gateway.watches = [watch_cost, self.auditing.watch]
         emit = self.gateway._emit
+        audited = Announcer()
+        audited.add(self.auditing)
 
         def both(event: Any) -> None:
             emit(event)
-            self.auditing(event)
+            audited(event)
 
         self.gateway._emit = both
 

@@ -15,7 +15,7 @@ from lb.balancing.backend import Backend
 from lb.balancing.peers import key_of
 from lb.balancing.pins import NOBODY, Pin, Pins, size_of, tag
 from lb.balancing.pool import Pool
-from lb.events import Cooled, Event
+from lb.events import Announcer, Cooled, Event
 from lb.metering.budget import Estimate
 from lb.metering.quota import Quota, Ticket
 from lb.metering.tenant import Limits, Tenant
@@ -38,6 +38,8 @@ class Replica:
         self.pins = Pins(bytearray(size_of(20_000)))
         self.link = Link(lambda: client(url, None), self.quota, self.pool, self.pins, time.monotonic, self._say)
         self.link.grace = GRACE
+        self.tell = Announcer()
+        self.tell.add(self.link)
         self._task = asyncio.create_task(self.link.run())
 
     def _say(self, level: str, event: str, **fields: object) -> None:
@@ -171,8 +173,8 @@ async def test_a_cooldown_is_heard_by_the_others_as_seconds_left_and_told_to_nob
     async with World(server, 2, tokens_per_minute=LIMIT) as world:
         one, other = world.replicas
         await asyncio.sleep(0.3)
-        one.link(Cooled(BACKENDS[1], "gpt", 7.0, "HTTP 429", "r-1"))
-        one.link(Cooled(Backend("a", "https://elsewhere.example"), "chat", 7.0, "HTTP 429", "r-2"))
+        one.tell(Cooled(BACKENDS[1], "gpt", 7.0, "HTTP 429", "r-1"))
+        one.tell(Cooled(Backend("a", "https://elsewhere.example"), "chat", 7.0, "HTTP 429", "r-2"))
         await world.until(lambda: other.pool.soonest(time.monotonic(), "chat") is not None)
         assert other.pool.soonest(time.monotonic(), "chat") == pytest.approx(7, abs=0.5)
         attempt = other.pool.begin(time.monotonic(), "chat", set(), "r")
