@@ -21,7 +21,7 @@ class Recipe:
     environment: dict[str, str] = field(default_factory=dict)
     path: str = PATH
     headers: tuple[str, ...] = ()
-    start_seconds: float = 15.0
+    start_seconds: float = 40.0
     held: int = 10_000
     """Streams that may be held through it at most."""
 
