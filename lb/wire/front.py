@@ -63,7 +63,11 @@ class Front(Serving):
         if phase == WAITING and not self.stalled:
             self._advance()
         elif len(self._rest) > PIPELINED_MAX:
-            self.pause_reading()
+            self._take_no_more()
+
+    def _take_no_more(self) -> None:
+        self.pause_reading()
+        if not self.stalled:  # else its time to read runs, and is not to be cut short
             self.deadline = min(self.deadline, self.hub.now + LOOK_SECONDS)
 
     def eof_received(self) -> bool:

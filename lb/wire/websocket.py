@@ -109,7 +109,8 @@ class Session(asyncio.Protocol):
         upstream.send(data)
         if upstream.blocked:
             self._front.pause_reading()
-            self.deadline = min(self.deadline, self._front.hub.now + LOOK_SECONDS)
+            if not self._front.stalled:  # else its time to read runs, and is not to be cut short
+                self.deadline = min(self.deadline, self._front.hub.now + LOOK_SECONDS)
 
     def resume(self) -> None:
         """The backend takes more."""

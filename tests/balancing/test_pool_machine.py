@@ -3,6 +3,7 @@
 import random
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -235,5 +236,5 @@ class HealthTable(RuleBasedStateMachine):
             assert not any(cell.trials or cell.breaker.probing for cell in self.pool._table.cells)
 
 
-TestHealthTable = HealthTable.TestCase
+TestHealthTable = pytest.mark.timeout(300)(HealthTable.TestCase)  # ten seconds on a machine of its own
 TestHealthTable.settings = settings(max_examples=250, stateful_step_count=70, deadline=None)

@@ -7,6 +7,7 @@ import socket
 import pytest
 
 from lb.exchange import Client, Ended, Request
+from lb.wire.line import LOOK_SECONDS
 from tests.wire.front_door import GOOD, PATIENCE, ScriptedReply, open_door, relaying, soon, until
 
 READY = b"GET /readyz HTTP/1.1\r\nHost: lb\r\n\r\n"
@@ -98,6 +99,20 @@ async def test_a_client_that_stops_reading_is_cut_in_the_end() -> None:
         await soon(door.gateway.settled)
         assert door.gateway.ended == ["cancelled"]
         await until(lambda: door.server.connections == 0)
+
+
+async def test_a_client_that_pipelines_without_reading_has_all_its_time_to_read() -> None:
+    async with open_door() as door:
+        door.gateway.serve = relaying(ScriptedReply(*[b"x" * 100_000] * 200, ended=False))
+        client = await door.connect(receive=4096)
+        await client.send(GOOD)
+        (front,) = door.server._hub.fronts
+        await until(lambda: front.stalled)  # type: ignore[attr-defined]
+        await client.send(GOOD * 2000)
+        await until(lambda: front.paused)  # type: ignore[attr-defined]
+        await asyncio.sleep(LOOK_SECONDS + 1)
+        assert door.server.connections == 1
+        assert door.gateway.ended == []
 
 
 async def test_limits_may_change_while_it_runs() -> None:

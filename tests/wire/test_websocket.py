@@ -12,6 +12,7 @@ import pytest
 import trustme
 
 from lb.events import Outcome
+from lb.wire.line import LOOK_SECONDS
 from lb.wire.websocket import GOODBYE, PING
 from tests.wire.front_door import GOOD, PATIENCE, until
 from tests.wire.sockets import ACCEPT, MASK, NONCE, accept_of, between, close, frame, handshake
@@ -78,7 +79,7 @@ async def test_a_handshake_may_come_byte_by_byte() -> None:
 
 @pytest.mark.parametrize("size", [125, 126, 65_535, 65_536, 15 * 1024 * 1024])
 async def test_frames_of_any_size_pass_both_ways(size: int) -> None:
-    async with between() as stage:
+    async with between(ping_seconds=0) as stage:
         client, backend = await stage.open()
         there, back = frame(os.urandom(size), 2, mask=MASK), frame(os.urandom(size), 2)
         _, _, told, heard = await asyncio.gather(
@@ -248,7 +249,7 @@ async def test_what_is_no_handshake_goes_on_as_a_plain_request(changed: tuple[by
 
 
 async def test_a_backend_that_does_not_read_stops_the_client() -> None:
-    async with between() as stage:
+    async with between(ping_seconds=0) as stage:
         client, backend = await stage.open()
         big = frame(os.urandom(48 * 1024 * 1024), 2, mask=MASK)
         sending = asyncio.ensure_future(client.send(big))
@@ -264,7 +265,7 @@ async def test_a_backend_that_does_not_read_stops_the_client() -> None:
 
 
 async def test_a_client_that_does_not_read_stops_the_backend() -> None:
-    async with between() as stage:
+    async with between(ping_seconds=0) as stage:
         client, backend = await stage.open()
         big = frame(os.urandom(48 * 1024 * 1024), 2)
         sending = asyncio.ensure_future(backend.send(big))
@@ -276,6 +277,23 @@ async def test_a_client_that_does_not_read_stops_the_backend() -> None:
         assert await backend.exactly(16) == frame(b"still here", mask=MASK)
         assert await client.exactly(len(big)) == big
         await sending
+
+
+async def test_who_sends_without_reading_has_its_time_also_where_the_backend_does_the_same() -> None:
+    async with between(ping_seconds=0) as stage:
+        client, backend = await stage.open()
+        there, back = (frame(os.urandom(24 * 1024 * 1024), 2, mask=mask) for mask in (MASK, b""))
+        answering = asyncio.ensure_future(backend.send(back))
+        (session,) = stage.server._hub.fronts
+        await until(lambda: session._front.stalled)  # type: ignore[attr-defined]
+        sending = asyncio.ensure_future(client.send(there))
+        await until(lambda: session._front.paused)  # type: ignore[attr-defined]
+        await asyncio.sleep(LOOK_SECONDS + 1)
+        assert not answering.done()
+        assert not sending.done()
+        told, heard = await asyncio.gather(backend.exactly(len(there)), client.exactly(len(back)))
+        assert (told, heard) == (there, back)
+        await asyncio.gather(answering, sending)
 
 
 # Ends.
