@@ -127,11 +127,13 @@ class BodyDetails(_Details):
         if usage:
             seen.usage = read_usage(told.get("usage"))
         choices = told.get("choices")
-        found = [choice.get("finish_reason") for choice in choices if isinstance(choice, dict)] if choices else []
-        status = told.get("status")
-        if not found and isinstance(status, str):
+        if choices:
+            found = [choice.get("finish_reason") for choice in choices]
+        elif isinstance(told.get("status"), str):
             why = told.get("incomplete_details")
-            found = [why.get("reason") if isinstance(why, dict) else status]
+            found = [why.get("reason") if isinstance(why, dict) else told["status"]]
+        else:
+            return
         seen.finish_reasons = tuple([reason[:_SHOWN] for reason in found if isinstance(reason, str)])
 
 
@@ -152,7 +154,13 @@ class StreamDetails(_Details):
         """A piece of the body. Never raises."""
         if self._seen.first_chunk is None:
             self._seen.first_chunk = self._clock()
-        super().data(chunk)
+        if self._events is not None or self._inflate is not None:
+            super().data(chunk)
+            return
+        self._kept.append(chunk)  # most pieces
+        self._size += len(chunk)
+        if self._size > self._most:
+            self._shorten()
 
     def _take(self, piece: bytes) -> None:
         if self._events is not None:
