@@ -25,6 +25,8 @@ class Head(Protocol):
     """The key among the subprotocols of a WebSocket."""
     peer: str
     """The address the connection came from."""
+    known: tuple[object, str] | None
+    """Whose client key is in it, and among which keys that was found; of nobody else's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,7 +144,7 @@ def _kind(key: bytes, name: bytes) -> Kind | None:
 
 def hides(body: bytes) -> bool:
     """May it name objects in a spelling that a search does not see?"""
-    return b"\\u00" in body and _ESCAPED.search(body) is not None
+    return body.find(b"\\") >= 0 and _ESCAPED.search(body) is not None
 
 
 def exact(found: Scene, body: bytes) -> list[Reference]:

@@ -40,16 +40,14 @@ def read_usage(told: object) -> Usage | None:
     """
     if not isinstance(told, dict):
         return None
-    if told.get("type") == "duration":
-        return _by_length(told.get("seconds"))
     get = told.get
-    total = get("total_tokens")
-    prompt, completion = get("prompt_tokens"), get("completion_tokens")
-    if prompt is not None and completion is not None:  # chat, and nearly all there is
+    prompt, completion, total = get("prompt_tokens"), get("completion_tokens"), get("total_tokens")
+    if type(prompt) is type(completion) is type(total) is int:  # chat, and nearly all there is
         part_in, part_out = get("prompt_tokens_details"), get("completion_tokens_details")
-        if part_in is part_out is None and type(prompt) is type(completion) is type(total) is int:
-            sane = 0 <= prompt < MOST and 0 <= completion < MOST and 0 <= total < MOST
-            return Usage(prompt, completion, total) if sane else None
+        if part_in is part_out is None:  # of whole numbers none is negative or too large if their bits together are not
+            return Usage(prompt, completion, total) if 0 <= prompt | completion | total < MOST else None
+    elif get("type") == "duration":
+        return _by_length(get("seconds"))
     else:
         prompt = _first(told, "prompt_tokens", "input_tokens")
         completion = _first(told, "completion_tokens", "output_tokens")
@@ -71,15 +69,12 @@ def _added_up(prompt: Any, completion: Any, total: Any, part_in: Any, part_out: 
     all_ = ours + theirs if total is None else _count(total)
     if part_in is part_out is _NOTHING:
         return Usage(ours, theirs, all_)
-    return Usage(
-        ours,
-        theirs,
-        all_,
-        _count(part_in.get("cached_tokens")),
-        _count(part_out.get("reasoning_tokens")),
-        _count(part_in.get("audio_tokens")),
-        _count(part_out.get("audio_tokens")),
-    )
+    cached, audio_in = part_in.get("cached_tokens", 0), part_in.get("audio_tokens", 0)
+    reasoning, audio_out = part_out.get("reasoning_tokens", 0), part_out.get("audio_tokens", 0)
+    whole = type(cached) is type(reasoning) is type(audio_in) is type(audio_out) is int
+    if not whole or not 0 <= cached | reasoning | audio_in | audio_out < MOST:
+        cached, reasoning, audio_in, audio_out = map(_count, (cached, reasoning, audio_in, audio_out))
+    return Usage(ours, theirs, all_, cached, reasoning, audio_in, audio_out)
 
 
 def _beside_the_cache(told: Mapping[str, Any]) -> Usage:

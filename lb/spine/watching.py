@@ -35,10 +35,12 @@ Watch = Callable[[Request, Route, Reply], Watching | None]
 
 def together(watches: Sequence[Watch], request: Request, route: Route, reply: Reply) -> Watching | None:
     """All who want to watch this reply, as one."""
-    if len(watches) == 1:
-        return watches[0](request, route, reply)
-    found = [watching for watch in watches if (watching := watch(request, route, reply)) is not None]
-    return _Several(found) if len(found) > 1 else found[0] if found else None
+    found: Watching | None = None
+    for watch in watches:
+        watching = watch(request, route, reply)
+        if watching is not None:
+            found = watching if found is None else _Several(found, watching)
+    return found
 
 
 class _Several:
@@ -46,7 +48,7 @@ class _Several:
 
     __slots__ = ("_all",)
 
-    def __init__(self, watching: Sequence[Watching]) -> None:
+    def __init__(self, *watching: Watching) -> None:
         self._all = watching
 
     def data(self, chunk: bytes) -> None:
@@ -58,26 +60,26 @@ class _Several:
             one.end(told)
 
 
-class BodyCost:
+class BodyCost(BodyReader):
     """Tells what a JSON reply cost."""
 
-    __slots__ = ("_failure", "_reader", "_target")
+    __slots__ = ("_failure", "_target")
 
     def __init__(self, request: Request) -> None:
+        super().__init__()
         self._target = request.target
-        self._reader = BodyReader()
         self._failure: Exception | None = None
 
     def data(self, chunk: bytes) -> None:
         try:
-            self._reader.feed(chunk)
+            self.feed(chunk)
         except Exception as failure:
             self._failure = failure
 
     def end(self, told: Finished) -> None:
         told.call = call_of(self._target)
         try:
-            told.usage = self._reader.reported() or UNKNOWN
+            told.usage = self.reported() or UNKNOWN
         except Exception as failure:
             self._failure, told.usage = failure, UNKNOWN
         told.unread = self._failure

@@ -61,6 +61,7 @@ class Callers:
             self._rules = entra
             self._tokens = self._checks(entra) if entra is not None else None
         self._unknown = unauthorized(self._wanted())
+        self._open = not self._keys and self._tokens is None
 
     async def close(self) -> None:
         """Give up fetches that are under way."""
@@ -72,31 +73,33 @@ class Callers:
 
         A client may send a made-up key beside a good token, as some SDKs force it to: one good credential is enough.
         """
-        if not self._keys and self._tokens is None:
+        if self._open:
             return None
-        for presented in (head.api_key, head.query_key, head.protocol_key):
+        known = head.known
+        if known is not None and known[0] is self._keys:
+            return known[1]
+        name = self._by_key(head) if self._keys else None
+        if name is not None:
+            head.known = self._keys, name  # a connection's requests mostly have the same head
+            return name
+        bearer = head.bearer or head.query_key or head.protocol_key  # a browser's WebSocket sets no header fields
+        if self._tokens is not None and bearer is not None and bearer.count(b".") == 2:
+            return self._tokens.check(bearer, sha256(bearer).digest())
+        return self._unknown
+
+    def _by_key(self, head: Head) -> str | None:
+        for presented in (head.api_key, head.query_key, head.protocol_key, head.bearer):
             if presented is not None:
                 name = self._keys.name(sha256(presented).digest())
                 if name is not None:
                     return name
-        bearer = head.bearer or head.query_key or head.protocol_key  # a browser's WebSocket sets no header fields
-        return self._bearer(bearer) if bearer is not None else self._unknown
+        return None
 
     def _checks(self, rules: EntraRules) -> EntraTokens:
         """A changed allow-list must not depend on the issuer's answering just now, so its keys are kept."""
         if self._signing is None or self._signing.url != rules.keys_url:
             self._signing = SigningKeys(rules.keys_url, self._clock, self._fetch)
         return EntraTokens(rules, self._signing, self._wall)
-
-    def _bearer(self, bearer: bytes) -> Identity | Awaitable[Identity]:
-        digest = sha256(bearer).digest()
-        if self._keys:
-            name = self._keys.name(digest)
-            if name is not None:
-                return name
-        if self._tokens is not None and bearer.count(b".") == 2:
-            return self._tokens.check(bearer, digest)
-        return self._unknown
 
     def _wanted(self) -> str:
         ways = ["a client key as `api-key: <key>` or `Authorization: Bearer <key>`"] if self._keys else []

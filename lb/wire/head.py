@@ -42,6 +42,8 @@ class Head:
     """The Connection field names Upgrade."""
     handshake: Handshake | None = None
     """The client asks for a WebSocket."""
+    known: tuple[object, str] | None = None
+    """See `lb.refusal.Head`."""
 
     _rendered: bytes = b""
 

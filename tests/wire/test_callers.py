@@ -21,6 +21,7 @@ class FakeHead:
     target: bytes = b"/"
     fields: Mapping[bytes, bytes] = field(default_factory=dict)
     peer: str = "192.0.2.1"
+    known: tuple[object, str] | None = None
 
 
 def keys(**named: str) -> dict[bytes, str]:
@@ -88,6 +89,18 @@ def test_a_reload_takes_the_old_key_away() -> None:
     assert known.identify(FakeHead(api_key=b"k2")) == "anna"
     known.replace({}, None)
     assert known.identify(FakeHead()) is None
+
+
+def test_a_head_that_comes_again_is_checked_again_after_a_reload() -> None:
+    """A connection that lives on hands in the same head for each of its requests."""
+    known, head = callers(keys(anna="k1")), FakeHead(bearer=b"k1")
+    assert [known.identify(head), known.identify(head)] == ["anna", "anna"]
+    known.replace(keys(bert="k1"), None)
+    assert known.identify(head) == "bert"
+    known.replace(keys(bert="k2"), None)
+    assert isinstance(known.identify(head), Refusal)
+    known.replace({}, None)
+    assert known.identify(head) is None
 
 
 def test_what_is_looked_up_differs_from_process_to_process() -> None:

@@ -52,6 +52,7 @@ class FakeHead:
     target: bytes = b"/"
     fields: Mapping[bytes, bytes] = field(default_factory=dict)
     peer: str = "192.0.2.1"
+    known: tuple[object, str] | None = None
 
 
 @dataclass
