@@ -1,7 +1,7 @@
 """Where the meters' numbers are kept: in this process, or where all workers see them."""
 
-from array import array
 from contextlib import AbstractContextManager
+from threading import Lock
 from typing import Protocol
 
 from lb.metering.meter import Cells
@@ -9,9 +9,11 @@ from lb.metering.meter import Cells
 MAX_WORKERS = 128
 
 
-class Book(AbstractContextManager[None], Protocol):
-    """Where the meters' cells are. It is entered around every look and change, so that workers take turns."""
+class Book(Protocol):
+    """Where the meters' cells are."""
 
+    turn: AbstractContextManager[object]
+    """Held around every look and change, so that workers take turns."""
     workers: int
     own: int
     """Which of the workers this is."""
@@ -27,12 +29,9 @@ class LocalBook:
     own: int = 0
 
     def __init__(self) -> None:
+        self.turn: AbstractContextManager[object] = Lock()
         self._cells: dict[str, Cells] = {}
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None: ...
 
     def cells(self, name: str, size: int) -> Cells:
         """Kept for good: their names come from the configuration."""
-        return self._cells.setdefault(name, array("q", bytes(8 * size)))
+        return self._cells.setdefault(name, [0] * size)

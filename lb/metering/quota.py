@@ -47,6 +47,7 @@ class Quota:
     ) -> None:
         self._wall = wall
         self._book = book or LocalBook()
+        self._turn = self._book.turn
         self._met: set[str] = set()
         self._replicas: int | None = None
         self._budgets: dict[str, _Budgets] = {}
@@ -54,7 +55,7 @@ class Quota:
 
     def replace(self, tenants: Iterable[Tenant]) -> list[str]:
         """Swap the limits; what was used stays used. Returns the tenants for whose limits there is no room."""
-        with self._book:
+        with self._turn:
             found = {tenant.name: self._of(tenant) for tenant in tenants}
         leases = {(b.owner, b.deployment, b.name): b.lease for b in self._shared()}
         self._budgets = {name: budgets for name, budgets in found.items() if budgets is not None}
@@ -71,20 +72,22 @@ class Quota:
             return Ticket(self, tenant, ())
         tokens = estimate[0] + estimate[1]
         holds: list[Hold] = []
-        with self._book:
+        with self._turn:
             for budget in budgets:
-                amount = 1
+                amount, meter, lease = 1, budget.meter, budget.lease
                 if budget.counts_tokens:
                     amount = tokens if tokens <= budget.limit else budget.amount(estimate)
-                limit = budget.limit if budget.lease is None else budget.lease.allowed(now)
-                mark = budget.meter.take(now, amount, limit)
-                if mark < 0:
+                if now >= meter.ends:
+                    meter.advance(now)
+                cells = meter.cells
+                used = cells[0] + amount
+                if used > (budget.limit if lease is None else lease.allowed(now)):
                     return self._refuse(now, budgets, estimate, holds)
-                holds.append((budget, mark, amount))
+                cells[0] = used
+                cells[meter.place] += amount
+                holds.append((budget, meter.number, amount))
         if self._replicas is not None:
-            for budget, _, amount in holds:
-                if budget.lease is not None:
-                    budget.lease.ask(amount, lacked=False)
+            _ask(holds)
         return Ticket(self, tenant, holds)
 
     def _refuse(self, now: float, budgets: Iterable[Budget], estimate: Estimate, holds: Iterable[Hold]) -> Refused:
@@ -126,7 +129,7 @@ class Quota:
         """A part of a request that goes on has cost this much: it counts from now on, and not again at its end."""
         tokens = _tokens(usage)
         ticket.spent += tokens
-        with self._book:
+        with self._turn:
             for budget, mark, _ in ticket.holds if ticket.open else ():
                 if budget.counts_tokens:
                     budget.meter.settle(now, mark, 0, tokens)
@@ -149,13 +152,13 @@ class Quota:
         budgets = self._budgets.get(tenant)
         if budgets is None:
             return []
-        with self._book:
+        with self._turn:
             concerned = budgets.every if deployment is None else self._concerned(tenant, deployment)
             return [standing(now, budget) for budget in concerned]
 
     def overview(self, now: float) -> dict[str, list[Standing]]:
         """How all budgets stand, by tenant; with what other replicas have used, as last told."""
-        with self._book:
+        with self._turn:
             return {
                 name: [shared_standing(now, budget) for budget in budgets.every]
                 for name, budgets in self._budgets.items()
@@ -167,7 +170,7 @@ class Quota:
         ticket.open = False
         if not ticket.holds:
             return
-        with self._book:
+        with self._turn:
             for budget, mark, amount in ticket.holds:
                 real = tokens if budget.counts_tokens else 0 if budget.concurrent else requests
                 if real is not None and real != amount:
@@ -204,20 +207,27 @@ class Quota:
 
     def _meter(self, key: str, name: str) -> Meter | None:
         book = self._book
-        cells = book.cells(key, max(Window.SIZE, MAX_WORKERS))
+        cells = book.cells(key, max(Window.SIZE, MAX_WORKERS + 2))
         if cells is None:
             return None
-        if key not in self._met:
-            self._met.add(key)
-            if name == "max_concurrent":
-                cells[book.own] = 0  # what ran in a process that had this place before has ended with it
         if name == "max_concurrent":
-            return Running(cells, book.workers, book.own)
+            running = Running(cells, book.workers, book.own)
+            if key not in self._met:
+                self._met.add(key)
+                running.begin()
+            return running
         if name.endswith("minute"):
             return Window(cells)
         return Calendar(cells, self._wall, months=name.endswith("month"))
 
 
+def _ask(holds: Iterable[Hold]) -> None:
+    """So that replicas know what is wanted here."""
+    for budget, _, amount in holds:
+        if budget.lease is not None:
+            budget.lease.ask(amount, lacked=False)
+
+
 def _tokens(usage: Usage) -> int:
-    tokens, added_up = usage.total, usage.prompt + usage.completion
-    return max(tokens, added_up)
+    total, added_up = usage.total, usage.prompt + usage.completion
+    return max(total, added_up)

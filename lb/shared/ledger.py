@@ -5,6 +5,7 @@ The kernel keeps the lock (fcntl(2), a POSIX record lock), and gives it back whe
 
 import fcntl
 import mmap
+from contextlib import AbstractContextManager
 from hashlib import blake2b
 
 from lb.metering.meter import Cells, Window
@@ -27,19 +28,27 @@ class Ledger:
         self.words = memoryview(mmap.mmap(-1, rows * _WIDTH * 8)).cast("q")
 
 
+class _Turn:
+    """The lock, held."""
+
+    def __init__(self, lock: int) -> None:
+        self._lock = lock
+
+    def __enter__(self) -> None:
+        fcntl.lockf(self._lock, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        fcntl.lockf(self._lock, fcntl.LOCK_UN)
+
+
 class WorkerBook:
     """`metering.book.Book` for one worker."""
 
     def __init__(self, ledger: Ledger, number: int) -> None:
+        self.turn: AbstractContextManager[object] = _Turn(ledger.lock)
         self._ledger = ledger
         self.workers = ledger.workers
         self.own = number
-
-    def __enter__(self) -> None:
-        fcntl.lockf(self._ledger.lock, fcntl.LOCK_EX)
-
-    def __exit__(self, *_: object) -> None:
-        fcntl.lockf(self._ledger.lock, fcntl.LOCK_UN)
 
     def cells(self, name: str, size: int) -> Cells | None:
         """A row, found by a digest of the name; to be asked for under the lock. None when all rows are taken."""
