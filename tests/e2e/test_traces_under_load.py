@@ -36,6 +36,7 @@ async def settled(balancer: Balancer, spans: int) -> tuple[int, int]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # ten seconds on a machine of its own
 async def test_none_is_lost_silently() -> None:
     received = Received()
     with over_http(received) as url:
