@@ -44,6 +44,7 @@ class Admission:
         Returns the tenants whose limits cannot be kept for want of room.
         """
         self._tenants = tenants
+        self._only_caller = tenants.sources == ONLY_CALLER
         self._header = header
         self._parameter = parameter
         self._askers = {tenant.name: _asker(tenant, backends) for tenant in tenants.all}
@@ -54,7 +55,7 @@ class Admission:
 
     def identify(self, request: Request) -> Tenant | Refusal | None:
         """Whose request is it? The query's hint is taken out of the target."""
-        if self._tenants.sources != ONLY_CALLER:
+        if not self._only_caller:
             return self._by_hints(request)
         caller = request.caller
         if caller not in self._callers:
@@ -78,9 +79,10 @@ class Admission:
 
     def admit(self, request: Request, route: Route, tenant: Tenant) -> Refusal | None:
         """Let it in, with a ticket and as an asker; or say why not."""
-        refusal = _unseen(request, tenant) or self._forbidden(route, tenant)
-        if refusal is not None:
-            return refusal
+        if request.handshake is not None or tenant.deployments is not None or tenant.pinned:
+            refusal = _unseen(request, tenant) or self._forbidden(route, tenant)
+            if refusal is not None:
+                return refusal
         now = self._clock()
         found = self.quota.reserve(now, tenant.name, route.deployment, _estimate(request, route))
         if isinstance(found, Ticket):

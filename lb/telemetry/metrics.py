@@ -57,7 +57,7 @@ class Metrics(Observer):
         self.deployments = Names(DEPLOYMENTS, deployments)
         self.tenants = Names(TENANTS)
         self._seconds = tuple(seconds)
-        self._tokens = tuple(tokens)
+        self._tokens = tuple([int(edge) if edge == int(edge) else edge for edge in tokens])  # compared with whole ones
         self._later = later
         self._asked: dict[tuple[str | None, str | None], Asked] = {}
         self._spent: dict[tuple[str | None, str | None, str], Spent] = {}
@@ -153,7 +153,7 @@ class Metrics(Observer):
         if row is None:
             if len(self._spent) >= ROWS:
                 key = (OTHER, OTHER, event.call)
-            row = self._spent.setdefault(key, Spent(len(self._tokens) + 2))
+            row = self._spent.setdefault(key, Spent(len(self._tokens)))
         row.add(usage, self._tokens)
 
     def _cool(self, event: Cooled) -> None:

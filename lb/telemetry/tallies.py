@@ -54,53 +54,47 @@ class Asked:
 class Spent:
     """What the replies of one backend to one tenant cost, for one API."""
 
-    __slots__ = ("audio_in", "audio_out", "audio_seconds", "cached", "completion", "completions", "estimated", "last",
-                 "prompt", "prompts", "reasoning", "sources", "total", "totals")  # fmt: skip
+    __slots__ = ("audio_in", "audio_out", "audio_seconds", "cached", "completion", "completions", "estimated",
+                 "estimates", "last", "prompt", "prompts", "reasoning", "total", "totals", "unknown")  # fmt: skip
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, buckets: int) -> None:
         self.prompt = self.completion = self.total = 0
         self.cached = self.reasoning = self.audio_in = self.audio_out = self.estimated = 0
         self.audio_seconds = 0.0
         self.last: Usage | None = None
-        self.sources = {"reported": 0, "estimated": 0, "unknown": 0}
-        self.prompts = [0.0] * size
-        self.completions = [0.0] * size
-        self.totals = [0.0] * size
+        self.estimates = self.unknown = 0
+        """Replies whose cost was estimated, and those of which it is not known; of all others it was reported."""
+        self.prompts = [0] * (buckets + 1)
+        self.completions = [0] * (buckets + 1)
+        self.totals = [0] * (buckets + 1)
 
     def add(self, usage: Usage, buckets: Sequence[float]) -> None:
         """One more reply."""
         prompt, completion, total, cached, reasoning, audio_in, audio_out, seconds, estimated, unknown = usage
         if unknown:
-            self.sources["unknown"] += 1
+            self.unknown += 1
             return
         if estimated:
-            self.sources["estimated"] += 1
+            self.estimates += 1
             self.estimated += total
-        else:
-            self.sources["reported"] += 1
         self.last = usage
         self.prompt += prompt
         self.completion += completion
         self.total += total
-        self.cached += cached
-        self.reasoning += reasoning
-        if audio_in or audio_out or seconds:
+        self.prompts[bisect_left(buckets, prompt)] += 1
+        self.completions[bisect_left(buckets, completion)] += 1
+        self.totals[bisect_left(buckets, total)] += 1
+        if cached or reasoning or audio_in or audio_out or seconds:
+            self.cached += cached
+            self.reasoning += reasoning
             self.audio_in += audio_in
             self.audio_out += audio_out
             self.audio_seconds += seconds
-        counts = self.prompts
-        counts[bisect_left(buckets, prompt)] += 1
-        counts[-1] += prompt
-        counts = self.completions
-        counts[bisect_left(buckets, completion)] += 1
-        counts[-1] += completion
-        counts = self.totals
-        counts[bisect_left(buckets, total)] += 1
-        counts[-1] += total
 
     def show(self, shown: Mapping[str, list[list[Any]]], labels: list[str]) -> None:
         """Add rows to a snapshot."""
-        for source, count in self.sources.items():
+        reported = sum(self.totals) - self.estimates
+        for source, count in (("reported", reported), ("estimated", self.estimates), ("unknown", self.unknown)):
             shown["lb_usage_total"].append([*labels, source, count])
         last = self.last
         if last is None:
@@ -112,7 +106,7 @@ class Spent:
         ):
             shown[f"openai_{what}_tokens_total"].append([*labels, total])
             shown[f"openai_{what}_tokens_processed"].append([*labels, latest])
-            shown[f"openai_{what}_tokens"].append([*labels, list(histogram)])
+            shown[f"openai_{what}_tokens"].append([*labels, [*map(float, histogram), float(total)]])
         for what, value in (("cached", self.cached), ("reasoning", self.reasoning), ("estimated", self.estimated)):
             shown[f"openai_{what}_tokens_total"].append([*labels, value])
         for direction, value in (("in", self.audio_in), ("out", self.audio_out)):
