@@ -11,16 +11,17 @@ from setuptools import setup
 COMPILED = {
     "": "events exchange failover gateway refusal",
     "balancing": """
-        affinity asker attempt backend budget health json_scan model_field model_scan policy pool routing stream_verdict
-        table transitions verdict
+        affinity asker attempt backend budget health json_scan learning model_field model_scan policy pool routing
+        scenes stream_verdict table transitions verdict
     """,
     "metering": "budget deltas estimate meter quota reckoning replies sse streams tail tap tenant usage",
-    "spine": "admission asking binding conclusion opening permits watching",
-    "telemetry": "lines metrics recent rendering tallies writer",
+    "spine": "admission asking binding conclusion kept opening permits watching",
+    "telemetry": "lines metrics recent rendering tallies text writer",
     "telemetry/otel": "alike details encoding recording sampling spans tracing",
     "wire": """
-        callers chunked connection connections front head head_reader headers hub line plain_head relay repeats reply
-        reply_reader reply_rules request request_line request_writer serving target transport turns
+        budget callers chunked connection connections credentials front head head_reader headers hub line pages
+        plain_head relay repeats reply reply_reader reply_rules request request_line request_writer serving target
+        transport turns
     """,
 }
 """By room. What is not here is seldom run, or cannot be compiled: asynchronous generators, subclasses of `bytes`, `str`

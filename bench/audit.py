@@ -56,7 +56,8 @@ def settings(place: str) -> dict[str, Any]:
 def one(auditing: Auditing, body: bytes) -> None:
     """One request from its reply's head to its end."""
     request = Request("r-1", "POST", TARGET, (), body, content_type=b"application/json", peer="127.0.0.1", fields=b"x")
-    told = Finished("r-1", "POST", "chat", Outcome.RELAYED, 200, 1, 0.1, backend="B", usage=Usage(1, 2, 3))
+    told = Finished("r-1", "POST", "chat", Outcome.RELAYED, 200, 1, 0.1, backend="B")
+    told.usage = Usage(1, 2, 3)
     capture = auditing.watch(request, ROUTE, Head())  # type: ignore[arg-type]
     assert capture is not None
     capture.data(COMPLETION)

@@ -15,14 +15,20 @@ from lb.telemetry.recent import Recent
 
 TIMES = 200_000
 BACKEND = Backend("BACKEND_1", "https://openai1.openai.azure.com")
-PLAIN = (
-    Judged("r", BACKEND, "chat", 1, 200, "relayed", 0.4),
-    Finished("r", "POST", "chat", Outcome.RELAYED, 200, 1, 0.9, "BACKEND_1", first_byte=0.4, waited=0.4),
-)
+
+
+def _finished(attempts: int) -> Finished:
+    told = Finished("r", "POST", "chat", Outcome.RELAYED, 200, attempts, 0.9, "BACKEND_1")
+    told.first_byte = told.waited = 0.4
+    told.throttled = attempts - 1
+    return told
+
+
+PLAIN = (Judged("r", BACKEND, "chat", 1, 200, "relayed", 0.4), _finished(1))
 FAILOVER = (
     Judged("r", BACKEND, "chat", 1, 429, "throttled", 0.04, "HTTP 429", 7.0),
     Judged("r", BACKEND, "chat", 2, 200, "relayed", 0.4),
-    Finished("r", "POST", "chat", Outcome.RELAYED, 200, 2, 0.9, "BACKEND_1", first_byte=0.4, waited=0.4, throttled=1),
+    _finished(2),
 )
 
 

@@ -25,34 +25,72 @@ class Outcome(Enum):
     __hash__ = object.__hash__  # Enum's own is written in Python, and every request is counted by its outcome
 
 
-@dataclass(slots=True)
 class Attempted:
     """A request is about to be sent to a backend."""
 
-    request_id: str
-    backend: Backend
-    deployment: str | None
-    target: bytes
-    number: int
+    # This one and the next two are told of every request. They are no dataclasses, since the constructor that
+    # `dataclasses` makes is not compiled.
+    __slots__ = ("backend", "deployment", "number", "request_id", "target", "trace")
+
+    def __init__(
+        self,
+        request_id: str,
+        backend: Backend,
+        deployment: str | None,
+        target: bytes,
+        number: int,
+        trace: "Trace | None" = None,
+    ) -> None:
+        self.request_id = request_id
+        self.backend = backend
+        self.deployment = deployment
+        self.target = target
+        self.number = number
+        self.trace = trace
 
 
-@dataclass(slots=True)
 class Judged:
     """What came of an attempt: a status where a reply head came, else the fault."""
 
-    request_id: str
-    backend: Backend
-    deployment: str | None
-    number: int
-    status: int | None
-    verdict: str
-    seconds: float
-    detail: str = ""
-    asked: float | None = None
-    """Seconds of silence that a throttled backend gets for it."""
+    __slots__ = (
+        "asked",
+        "backend",
+        "deployment",
+        "detail",
+        "number",
+        "request_id",
+        "seconds",
+        "status",
+        "trace",
+        "verdict",
+    )
+
+    def __init__(
+        self,
+        request_id: str,
+        backend: Backend,
+        deployment: str | None,
+        number: int,
+        status: int | None,
+        verdict: str,
+        seconds: float,
+        detail: str = "",
+        asked: float | None = None,
+        trace: "Trace | None" = None,
+    ) -> None:
+        self.request_id = request_id
+        self.backend = backend
+        self.deployment = deployment
+        self.number = number
+        self.status = status
+        self.verdict = verdict
+        self.seconds = seconds
+        self.detail = detail
+        self.asked = asked
+        """Seconds of silence that a throttled backend gets for it."""
+        self.trace = trace
 
 
-@dataclass(slots=True)
 class Finished:
     """A request ended."""
 
@@ -63,9 +101,9 @@ class Finished:
     status: int | None
     attempts: int
     seconds: float
-    backend: str | None = None
+    backend: str | None
     detail: str = ""
-    tenant: str | None = None
+    tenant: str | None
     """Whose it was: the tenant's name, or the caller's where there are no tenants."""
     usage: Usage | None = None
     """What it cost, as far as it was watched."""
@@ -81,6 +119,30 @@ class Finished:
     """Those of them that the backend that answered took."""
     throttled: int = 0
     """Backends that refused it before, for a limit."""
+    trace: "Trace | None"
+
+    def __init__(
+        self,
+        request_id: str,
+        method: str,
+        deployment: str | None,
+        outcome: Outcome,
+        status: int | None,
+        attempts: int,
+        seconds: float,
+        backend: str | None = None,
+        tenant: str | None = None,
+    ) -> None:
+        self.request_id = request_id
+        self.method = method
+        self.deployment = deployment
+        self.outcome = outcome
+        self.status = status
+        self.attempts = attempts
+        self.seconds = seconds
+        self.backend = backend
+        self.tenant = tenant
+        self.trace = None
 
 
 @dataclass(slots=True)

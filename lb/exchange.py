@@ -62,29 +62,35 @@ class Handshake:
     """The subprotocols that it offers, less those that hold a key."""
 
 
-@dataclass(slots=True)
 class Request:
     """One request as it is to be sent on: hop-by-hop fields, `Host`, body framing and the client's credentials are
     already gone from `headers`; everything else is what the client sent, in its order and spelling."""
 
+    # Defaults stand here, and not in `__init__`, since there is one for each request and most need few of them. (And
+    # it is no dataclass, since the constructor that `dataclasses` makes is not compiled.)
     id: str
     method: str
     target: bytes
     """Origin-form path and query, raw."""
     headers: Headers
-    body: bytes | BodyStream = b""
-    chunked: bool = False
+    body: bytes | BodyStream
+    chunked: bool
     """The client sent it with `Transfer-Encoding: chunked`, so it goes on that way."""
-    sized: bool = False
+    sized: bool
     """The client sent a Content-Length (also of 0), so a Content-Length goes on."""
-    content_type: bytes = b""
-    content_encoding: bytes = b""
-    caller: str | None = None
+    content_type: bytes
+    content_encoding: bytes
+    caller: str | None
     """Who the client turned out to be, when callers are checked."""
-    peer: str = ""
+    peer: str
     """The address the connection came from."""
-    forwarded_for: bytes = b""
+    forwarded_for: bytes
     """What proxies in front of us say about where it came from: anybody may have written the beginning of it."""
+    fields: bytes
+    """`headers`, rendered once for all attempts."""
+    handshake: Handshake | None
+    """It asks for a WebSocket: the reply that grants it has status 101, and its body is what the backend sends there.
+    """
     interim: Callable[[int, Headers], None] | None = None
     """Told of interim replies (1xx): the client's way to hear of them while nobody has answered it yet."""
     asker: Asker = ANYBODY
@@ -93,8 +99,6 @@ class Request:
     """What it reserved."""
     forgotten: Callable[[], None] | None = None
     """Told when the content is needed no longer: its share of the memory for bodies is free again."""
-    fields: bytes = b""
-    """`headers`, rendered once for all attempts."""
     binding: Binding | None = None
     """Where the objects live that it names."""
     key: bytes = b""
@@ -105,17 +109,43 @@ class Request:
     """It asks for usage that the client did not ask for, so that is to be taken out of the reply."""
     once: bool = False
     """It makes something that must not be made twice, so it is not sent again where it may have arrived."""
-    handshake: Handshake | None = None
-    """It asks for a WebSocket: the reply that grants it has status 101, and its body is what the backend sends there.
-    """
     spend: Callable[[Usage], None] | None = None
     """Told of each part of its cost while it runs, where it runs long and has a ticket."""
-    trace: Trace | None = None
+    trace: Trace | None
     """Follows it, where it is recorded."""
 
-    def __post_init__(self) -> None:
-        if not self.fields:
-            self.fields = render(self.headers)
+    def __init__(
+        self,
+        id: str,
+        method: str,
+        target: bytes,
+        headers: Headers,
+        body: bytes | BodyStream = b"",
+        chunked: bool = False,
+        sized: bool = False,
+        content_type: bytes = b"",
+        content_encoding: bytes = b"",
+        caller: str | None = None,
+        peer: str = "",
+        forwarded_for: bytes = b"",
+        fields: bytes = b"",
+        handshake: Handshake | None = None,
+    ) -> None:
+        self.id = id
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.body = body
+        self.chunked = chunked
+        self.sized = sized
+        self.content_type = content_type
+        self.content_encoding = content_encoding
+        self.caller = caller
+        self.peer = peer
+        self.forwarded_for = forwarded_for
+        self.fields = fields or render(headers)
+        self.handshake = handshake
+        self.trace = None
 
     def drop(self, name: bytes) -> None:
         """Let this field, by its lower-case name, go no further."""

@@ -1,24 +1,24 @@
 """A permit to send one request to one backend."""
 
-from dataclasses import dataclass
-
 from lb.balancing.backend import Backend
 from lb.balancing.health import Health
 
 
-@dataclass(slots=True, eq=False)
 class Attempt:
     """A permit to send one request to one backend; returned exactly once by `Pool.release`."""
 
-    health: Health
-    started: float
-    request_id: str
-    trial: bool = False
-    probes_cell: bool = False
-    probes_site: bool = False
-    struck: int | None = None
-    """The row of strikes that a fault of this attempt was counted in."""
-    released: bool = False
+    __slots__ = ("health", "probes_cell", "probes_site", "released", "request_id", "started", "struck", "trial")
+
+    def __init__(self, health: Health, started: float, request_id: str, trial: bool = False) -> None:
+        self.health = health
+        self.started = started
+        self.request_id = request_id
+        self.trial = trial
+        self.probes_cell = False
+        self.probes_site = False
+        self.struck: int | None = None
+        """The row of strikes that a fault of this attempt was counted in."""
+        self.released = False
 
     @property
     def bound(self) -> bool:

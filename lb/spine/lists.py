@@ -128,19 +128,8 @@ class _Listing:
         target = page_target(self._request.target, asked, after, filtered=self._tenant is not None)
         # A packed reply could not be merged, and a condition on the whole list means nothing for its parts.
         headers = [pair for pair in self._request.headers if pair[0].lower() not in _NOT_FOR_PARTS]
-        asker = only(self._request.asker, frozenset((backend.name,)), self._failover.pool.backends)
-        part = replace(
-            self._request,
-            target=target,
-            headers=headers,
-            fields=b"",
-            body=b"",  # of a GET it means nothing, and a stream could be read by one of the parts only
-            sized=False,
-            chunked=False,
-            asker=asker,
-            ticket=None,
-            forgotten=None,
-        )
+        part = self._part(target, headers)
+        part.asker = only(self._request.asker, frozenset((backend.name,)), self._failover.pool.backends)
         answering = self._failover.answer(part, self._route)
         try:
             async with answering as answer:
@@ -150,6 +139,22 @@ class _Listing:
                 return _parsed(answer, body, backend.name)
         finally:
             self._attempts += answering.attempts
+
+    def _part(self, target: bytes, headers: Headers) -> Request:
+        """The request for one page: without the body, which means nothing, and of a stream could be read only once."""
+        whole = self._request
+        part = Request(
+            whole.id,
+            whole.method,
+            target,
+            headers,
+            content_type=whole.content_type,
+            caller=whole.caller,
+            peer=whole.peer,
+            forwarded_for=whole.forwarded_for,
+        )
+        part.interim, part.trace = whole.interim, whole.trace
+        return part
 
 
 _NOT_FOR_PARTS = frozenset((b"accept-encoding", b"if-none-match", b"if-modified-since", b"range"))

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from lb.balancing.asker import Asker
 from lb.balancing.attempt import Attempt
@@ -15,22 +14,33 @@ TRIAL_WAIT = 5.0
 """Seconds that a request waits for the two that try a returning deployment, before it is answered 429."""
 
 
-@dataclass(slots=True)
 class Wish:
-    """What one request wants, and how long it has waited for it."""
+    """What one request wants, and how long it has waited for it.
 
-    request_id: str
-    asker: Asker
-    deployment: str | None
-    tried: Sequence[Tried]
-    """What came of the attempts so far."""
-    names: set[str] = field(default_factory=set)
-    """Backends that it must not be sent to."""
-    key: bytes = b""
-    """Requests with the same key are better sent to the same backend."""
-    until: float = 0.0
-    queued: bool = False
-    """It has been in the waiting room."""
+    `tried` is what came of the attempts so far, and `names` are backends that it must not be sent to.
+    """
+
+    __slots__ = ("asker", "deployment", "key", "names", "queued", "request_id", "tried", "until")
+
+    def __init__(
+        self,
+        request_id: str,
+        asker: Asker,
+        deployment: str | None,
+        tried: Sequence[Tried],
+        names: set[str],
+        key: bytes = b"",
+    ) -> None:
+        self.request_id = request_id
+        self.asker = asker
+        self.deployment = deployment
+        self.tried = tried
+        self.names = names
+        self.key = key
+        """Requests with the same key are better sent to the same backend."""
+        self.until = 0.0
+        self.queued = False
+        """It has been in the waiting room."""
 
 
 class Permits:

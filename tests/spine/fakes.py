@@ -14,6 +14,7 @@ from lb.events import Attempted, Event, Exhausted, Finished, Judged
 from lb.exchange import BackendFailed, Blame, BodyStream, ClientGone, Ended, Headers, Receiver, Reply, Request, Tap
 from lb.failover import Failover
 from lb.gateway import Gateway
+from tests.made import made
 
 Piece = bytes | Exception | asyncio.Event | float
 """A float is a pause in seconds, of virtual time."""
@@ -234,14 +235,20 @@ CHAT = b"/openai/deployments/chat/chat/completions?api-version=2024-10-21"
 
 
 def request(target: bytes = CHAT, method: str = "POST", body: bytes | BodyStream = b"{}", **more: object) -> Request:
-    settings: dict[str, object] = {
-        "id": "r-1",
-        "headers": (),
-        "content_type": b"application/json",
-        "sized": True,
-        **more,
+    headers = more.pop("headers", ())
+    made_of = Request("r-1", method, target, headers, body, content_type=b"application/json", sized=True)  # type: ignore[arg-type]
+    return made(made_of, **more)
+
+
+def again(asked: Request, **more: object) -> Request:
+    """The same, from somebody else perhaps."""
+    same = {
+        "headers": asked.headers,
+        "content_type": asked.content_type,
+        "sized": asked.sized,
+        "chunked": asked.chunked,
     }
-    return Request(method=method, target=target, body=body, **settings)  # type: ignore[arg-type]
+    return request(asked.target, asked.method, asked.body, **{**same, **more})
 
 
 def backends(names: str = "a b c", **more: object) -> list[Backend]:

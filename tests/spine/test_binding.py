@@ -2,10 +2,22 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
-from fakes import FakeClient, FakeReply, FakeStream, Make, Story, backends, ok, request, status, stream, throttled
+from fakes import (
+    FakeClient,
+    FakeReply,
+    FakeStream,
+    Make,
+    Story,
+    again,
+    backends,
+    ok,
+    request,
+    status,
+    stream,
+    throttled,
+)
 
 from lb.balancing.affinity import Affinity
 from lb.balancing.asker import Asker
@@ -368,7 +380,7 @@ NAMED: dict[str, tuple[Request, bytes, bytes]] = {
 async def test_who_names_an_object_in_a_request_for_another_does_not_become_its_owner(way: str) -> None:
     asked, name, answer = NAMED[way]
     story = Bound({"a": [ok(answer)]}, {"vs_1234567": "a"}, tenant="ada")
-    mine = replace(asked, caller="ada")
+    mine = again(asked, caller="ada")
     assert (await story.ask(mine)).status == 200
     assert story.affinity.knows(name) is not None or way == "an item"
     assert not story.affinity.is_owned(name)
@@ -377,7 +389,7 @@ async def test_who_names_an_object_in_a_request_for_another_does_not_become_its_
 async def test_the_file_of_ones_own_upload_is_ones_own() -> None:
     done = b'{"id":"upload_12345","object":"upload","file":{"id":"file-12345","object":"file"}}'
     story = Bound({"a": [ok(done)]}, {"upload_12345": "a"}, tenant="ada")
-    asked = replace(post(b"/openai/v1/uploads/upload_12345/complete", part_ids=["part_12345"]), caller="ada")
+    asked = again(post(b"/openai/v1/uploads/upload_12345/complete", part_ids=["part_12345"]), caller="ada")
     assert (await story.ask(asked)).status == 200
     assert story.affinity.is_owned(b"file-12345")
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from fakes import CHAT, FakeReply, Make, Story, backends, failure, ok, request, status, stream, throttled
+from fakes import CHAT, FakeReply, Make, Story, again, backends, failure, ok, request, status, stream, throttled
 from virtual import in_virtual_time
 
 from lb.events import Outcome
@@ -112,7 +112,7 @@ def test_what_may_not_be_repeated_is_relayed_unchanged_where_there_is_a_reply(ca
 def test_the_transport_is_told_what_it_must_not_send_again_by_itself(kind: str) -> None:
     @in_virtual_time
     async def tell() -> None:
-        asked = replace(REQUESTS[kind])
+        asked = again(REQUESTS[kind])
         await Story({"a": [ok()]}).ask(asked)
         assert asked.once == (kind not in REPEATABLE)
 

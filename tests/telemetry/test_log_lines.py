@@ -21,6 +21,7 @@ from lb.events import (
     Switched,
 )
 from lb.telemetry.lines import LogLines
+from tests.made import made
 
 Open = Callable[..., Any]
 EAST = Backend("BACKEND_4", "https://openai4.openai.azure.com/prefix")
@@ -35,7 +36,7 @@ FOUR_OF_A_REQUEST: list[Event] = [
 
 
 def ended(outcome: Outcome, **more: Any) -> Finished:
-    return Finished("r1", "POST", "chat", outcome, 200, 1, 0.5, "BACKEND_4", **more)
+    return made(Finished("r1", "POST", "chat", outcome, 200, 1, 0.5, "BACKEND_4"), **more)
 
 
 def test_a_cost_that_could_not_be_read_is_told_without_a_word_of_the_reply(open_stream: Open) -> None:

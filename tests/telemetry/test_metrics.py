@@ -11,26 +11,15 @@ from lb.metering.usage import UNKNOWN, Usage
 from lb.telemetry.families import BY_NAME
 from lb.telemetry.metrics import ROWS, Metrics
 from lb.telemetry.tallies import Snapshot
+from tests.made import made
 
 ONE = Backend("BACKEND_1", "https://one.example")
 
 
 def finished(**more: Any) -> Finished:
-    told: dict[str, Any] = {
-        "request_id": "r-1",
-        "method": "POST",
-        "deployment": "chat",
-        "outcome": Outcome.RELAYED,
-        "status": 200,
-        "attempts": 1,
-        "seconds": 0.7,
-        "backend": "BACKEND_1",
-        "tenant": "Ada",
-        "call": "chat",
-        "first_byte": 0.5,
-        "waited": 0.498,
-    }
-    return Finished(**{**told, **more})
+    plain = {"call": "chat", "first_byte": 0.5, "waited": 0.498}
+    ended = Finished("r-1", "POST", "chat", Outcome.RELAYED, 200, 1, 0.7, "BACKEND_1", tenant="Ada")
+    return made(ended, **{**plain, **more})
 
 
 def judged(verdict: str = "relay", status: int | None = 200, deployment: str = "chat") -> Judged:

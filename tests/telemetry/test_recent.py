@@ -6,6 +6,7 @@ from lb.balancing.backend import Backend
 from lb.events import Finished, Judged, Outcome
 from lb.metering.usage import UNKNOWN, Usage
 from lb.telemetry.recent import SLOW_SECONDS, Recent
+from tests.made import made
 
 ONE, TWO = Backend("openai1", "https://one"), Backend("openai2", "https://two")
 
@@ -18,8 +19,8 @@ class Clock:
 
 
 def finished(name: str = "r", outcome: Outcome = Outcome.RELAYED, status: int | None = 200, **told: Any) -> Finished:
-    plain = {"attempts": 1, "seconds": 0.5, "backend": "openai2", "first_byte": 0.42, "waited": 0.412}
-    return Finished(name, "POST", "chat", outcome, status, **plain | told)
+    plain = {"first_byte": 0.42, "waited": 0.412}
+    return made(Finished(name, "POST", "chat", outcome, status, 1, 0.5, "openai2"), **plain | told)
 
 
 def story(entry: dict[str, Any]) -> list[tuple[Any, ...]]:

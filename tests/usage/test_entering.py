@@ -12,15 +12,15 @@ from lb.telemetry.metrics import Metrics
 from lb.usage.entering import DAY, Entering
 from lb.usage.store import Store, Unusable, read
 from lb.usage.sums import Key, Rows, Sums
+from tests.made import made
 
 NOON = 20_778 * DAY + 43_200
 """2026-11-21"""
 
 
 def finished(tenant: str | None = "Ada", deployment: str | None = "Chat", **more: Any) -> Finished:
-    return Finished(
-        "r-1", "POST", deployment, Outcome.RELAYED, 200, 1, 0.7, backend="BACKEND_1", tenant=tenant, call="chat", **more
-    )
+    ended = Finished("r-1", "POST", deployment, Outcome.RELAYED, 200, 1, 0.7, backend="BACKEND_1", tenant=tenant)
+    return made(ended, call="chat", **more)
 
 
 class FakeStore(Store):
