@@ -103,6 +103,6 @@ class _Source:
     async def close(self) -> None:
         made, self._made = self._made, None
         if made is not None:
-            (result,) = await asyncio.gather(made, return_exceptions=True)
-            if not isinstance(result, BaseException):
-                await result.close()
+            await asyncio.wait([made])
+            if not made.cancelled() and made.exception() is None:
+                await made.result().close()
