@@ -208,10 +208,9 @@ def _within_limit() -> Iterator[None]:
     signal.setitimer(signal.ITIMER_REAL, REDACTION_SECONDS, AGAIN_SECONDS)
     try:
         yield
-    except TookTooLong:
-        _disarm()
-        raise
     finally:
+        with suppress(TookTooLong):  # an alarm at this very moment would leave the timer armed
+            _disarm()
         _disarm()
     if _clock() >= end:
         raise TookTooLong
