@@ -3,8 +3,11 @@
 import asyncio
 import signal
 import sys
+from pathlib import Path
 
 import uvloop
+
+sys.path.insert(0, str(Path(__file__).parent))  # a safe path does not have a script's folder (PYTHONSAFEPATH)
 from soak_plan import LATENCY
 
 from lb.sim import Settings, Simulator, Span
