@@ -17,7 +17,7 @@ COMPILED = {
     "metering": "budget deltas estimate meter quota reckoning replies sse streams tail tap tenant usage",
     "spine": "admission asking binding conclusion kept opening permits watching",
     "telemetry": "lines metrics recent rendering tallies text writer",
-    "telemetry/otel": "alike details encoding recording sampling spans tracing",
+    "telemetry/otel": "alike details encoding exporting recording sampling spans tracing",
     "wire": """
         budget callers chunked connection connections credentials front head head_reader headers hub line pages
         plain_head relay repeats reply reply_reader reply_rules request request_line request_writer serving target
@@ -35,7 +35,7 @@ def extensions() -> list[object]:
     from mypyc.build import mypycify
 
     paths = [os.path.join("lb", room, f"{name}.py") for room, names in COMPILED.items() for name in names.split()]
-    return list(mypycify(paths, opt_level="1", debug_level="0"))
+    return list(mypycify(paths, opt_level="2", debug_level="0"))
 
 
 setup(ext_modules=extensions())

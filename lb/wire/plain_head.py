@@ -6,7 +6,7 @@ only. Whatever is unlike that is left to llhttp, which costs 5 us for eight fiel
 
 import re
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 from lb.exchange import Headers
 from lb.wire.headers import REPLY_RULES
@@ -20,13 +20,16 @@ _PLAIN: Final = re.compile(
 )
 
 
-class PlainHead(NamedTuple):
+class PlainHead:
     """What it says, and where it ends in what was received."""
 
-    status: int
-    reason: bytes
-    length: int
-    end: int
+    __slots__ = ("end", "length", "reason", "status")
+
+    def __init__(self, status: int, reason: bytes, length: int, end: int) -> None:
+        self.status = status
+        self.reason = reason
+        self.length = length
+        self.end = end
 
 
 def plain_head(received: bytes) -> PlainHead | None:

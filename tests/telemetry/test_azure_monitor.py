@@ -5,7 +5,6 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -131,13 +130,11 @@ def test_a_request_and_its_attempt_are_one_operation(ingestion: tuple[Ingestion,
 
 def test_a_failed_attempt_is_a_failed_dependency(ingestion: tuple[Ingestion, AzureTraces]) -> None:
     there, traces = ingestion
-    refused = replace(
-        ANSWERED,
-        fixed=Fixed("POST", [("http.request.method", "POST"), ("http.response.status_code", 429)]),
-        pairs=(("lb.cooldown_seconds", 7.0),),
-        failed=True,
-        message="HTTP 429",
-    )
+    refused = Span(
+        TRACE, CHILD, ROOT, False, "", CLIENT, ANSWERED.start, ANSWERED.end,
+        Fixed("POST", [("http.request.method", "POST"), ("http.response.status_code", 429)]),
+        (("lb.cooldown_seconds", 7.0),), (), True, "HTTP 429",
+    )  # fmt: skip
     traces.send([traces.prepare([refused])])
     (item,) = there.items
     told = item["data"]["baseData"]

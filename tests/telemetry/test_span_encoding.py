@@ -1,6 +1,5 @@
 """Spans as bytes, read back with OpenTelemetry's own messages."""
 
-from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
@@ -69,9 +68,11 @@ def test_what_was_encoded_is_read_back(told: list[Span]) -> None:
 
 def test_one_and_true_and_one_point_zero_stay_what_they_are() -> None:
     """They are equal to Python, and so could be one entry of what is remembered."""
-    base = Span(b"1" * 16, b"2" * 8, b"", False, "", CLIENT, 1, 2, Fixed("n", ()), (), (), False, "")
     values: list[Value] = [1, True, 1.0]
-    told = [replace(base, pairs=[("same", value)]) for value in values]
+    told = [
+        Span(b"1" * 16, b"2" * 8, b"", False, "", CLIENT, 1, 2, Fixed("n", ()), [("same", value)], (), False, "")
+        for value in values
+    ]
     request = ExportTraceServiceRequest.FromString(
         Envelope((), "s", "1").around([encode_span(span) for span in told])
     )  # fmt: skip

@@ -133,6 +133,11 @@ def encode_span(span: Span) -> bytes:
     return field(b"\x12", b"".join(parts))
 
 
+def encode_spans(spans: Sequence[Span]) -> bytes:
+    """Several, one behind the other."""
+    return b"".join([encode_span(span) for span in spans])
+
+
 def _head(span: Span) -> bytes:
     flags = REMOTE if span.remote else LOCAL
     if span.parent_id:

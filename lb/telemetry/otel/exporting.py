@@ -76,8 +76,8 @@ class Exporting:
         self._some = threading.Event()
         self._closing = threading.Event()
         self._end = float("inf")
-        self._thread = threading.Thread(target=self._run, name=f"export {carrier.name}", daemon=True)
-        self._thread.start()
+        self._sender = threading.Thread(target=self._run, name=f"export {carrier.name}", daemon=True)
+        self._sender.start()
 
     def put(self, spans: Sequence[Span]) -> None:
         """Take the spans of one request; where there is no room for them they are counted and dropped."""
@@ -111,7 +111,7 @@ class Exporting:
         self._end = self._clock() + seconds
         self._closing.set()
         self._some.set()
-        self._thread.join(seconds)
+        self._sender.join(seconds)
         left = self._put - self._taken
         if left:
             self.overflown += left

@@ -12,7 +12,7 @@ import urllib3
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from lb.telemetry.otel.encoding import Envelope, encode_span
+from lb.telemetry.otel.encoding import Envelope, encode_spans
 from lb.telemetry.otel.exporting import Unsent
 from lb.telemetry.otel.spans import Span
 
@@ -108,7 +108,7 @@ class OtlpTraces:
         self._envelope = envelope
 
     def prepare(self, spans: Sequence[Span]) -> bytes:
-        return b"".join([encode_span(span) for span in spans])
+        return encode_spans(spans)
 
     def send(self, batch: Sequence[bytes]) -> int:
         reply = self._send(self._envelope.around(batch))

@@ -6,7 +6,6 @@ What repeats from request to request is `Fixed` (see `alike`); what differs in e
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from lb.events import Finished
@@ -21,28 +20,46 @@ SERVER: Final = 2
 CLIENT: Final = 3
 
 
-@dataclass(slots=True)
 class Span:
     """One span. Moments are nanoseconds since 1970."""
 
-    trace_id: bytes
-    span_id: bytes
-    parent_id: bytes
-    """Empty for the first span of a trace."""
-    remote: bool
-    """Its parent is in another process."""
-    state: str
-    kind: int
-    start: int
-    end: int
-    fixed: Fixed
-    """Its name, and attributes."""
-    pairs: Sequence[Pair]
-    """More of them."""
-    event: Sequence[Pair]
-    """Attributes of the event with the content, where it is wanted as one."""
-    failed: bool
-    message: str
+    __slots__ = ("end", "event", "failed", "fixed", "kind", "message", "pairs", "parent_id", "remote", "span_id",
+                 "start", "state", "trace_id")  # fmt: skip
+
+    def __init__(
+        self,
+        trace_id: bytes,
+        span_id: bytes,
+        parent_id: bytes,
+        remote: bool,
+        state: str,
+        kind: int,
+        start: int,
+        end: int,
+        fixed: Fixed,
+        pairs: Sequence[Pair],
+        event: Sequence[Pair],
+        failed: bool,
+        message: str,
+    ) -> None:
+        self.trace_id = trace_id
+        self.span_id = span_id
+        self.parent_id = parent_id
+        """Empty for the first span of a trace."""
+        self.remote = remote
+        """Its parent is in another process."""
+        self.state = state
+        self.kind = kind
+        self.start = start
+        self.end = end
+        self.fixed = fixed
+        """Its name, and attributes."""
+        self.pairs = pairs
+        """More of them."""
+        self.event = event
+        """Attributes of the event with the content, where it is wanted as one."""
+        self.failed = failed
+        self.message = message
 
 
 def spans_of(trace: Recording, told: Finished, now: float, ahead: float, *, system: bool) -> list[Span]:
