@@ -34,7 +34,7 @@ RUN_COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(COMPILED):$(CURDIR)
 
 compiled: $(COMPILED)/.installed ## the balancer as the image has it, in build/compiled (needs a C compiler, takes minutes)
 
-$(COMPILED)/.installed: $(STAMP) setup.py $(shell find lb -name '*.py')
+$(COMPILED)/.installed: $(STAMP) setup.py $(shell find lb -type f -not -name '*.pyc')
 	rm -rf build
 	LB_COMPILE=1 $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --target $(COMPILED) .
 	@touch $@

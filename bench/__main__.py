@@ -24,7 +24,7 @@ from bench.children import CannotServe, Child, Cores, free_port, leave_orderly, 
 from bench.field import Field
 from bench.figures import FIGURES, Bench, Effort, Figures, Numbers, saturated_gateway, throttled_first
 from bench.proxies import Make
-from lb import gateway
+from lb.build import COMPILED
 
 BY_NAME = {figure.__name__: figure for figure in FIGURES}
 KEPT = 2000
@@ -127,7 +127,7 @@ def _say_conditions(run: Run, before: float) -> None:
         f"proxy on core {_list(cores.proxy)}, backend and load on {_list(cores.rest)}" if cores.proxy else "not pinned"
     )
     print(f"{where}; {run.effort.reps} repetitions of {run.effort.seconds:g} s; load average before: {before:.2f}")
-    how = "interpreted" if (gateway.__file__ or "").endswith(".py") else "compiled (make compiled)"
+    how = "compiled (make compiled)" if COMPILED else "interpreted"
     print(f"lb: {how}; Python {platform.python_version()}")
     print(f"{run.effort.held} streams are held open for the figure of idle ones")
     if before > BUSY:

@@ -4,7 +4,6 @@ import asyncio
 import mmap
 import random
 import socket
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from lb.admin.server import AdminServer
@@ -15,6 +14,7 @@ from lb.balancing.pins import Memory, Pins, size_of
 from lb.balancing.policy import POLICIES
 from lb.balancing.pool import Pool
 from lb.balancing.verdict import Judge
+from lb.build import VERSION
 from lb.config import Config
 from lb.events import Announcer
 from lb.exchange import BackendFailed
@@ -245,7 +245,7 @@ class App:
         them, and they are the same for all."""
         now = clock()
         return document(
-            version=version("openai-lb"),
+            version=VERSION,
             uptime=now - self.started,
             draining=self.server.draining,
             policy=self.config.policy,
@@ -285,7 +285,7 @@ class App:
             **(self._quota_rows() if budgets else {}),
             "lb_waiting_requests": [[len(self.failover.permits.room)]],
             **process_rows(wall() - (now - self.started)),
-            "lb_info": [[version("openai-lb"), 1]],
+            "lb_info": [[VERSION, 1]],
             "lb_client_connections": [[self.server.connections]],
             "lb_backend_connections": [[self.transport.open_connections]],
             "lb_backend_connections_opened_total": [[counters.opened]],

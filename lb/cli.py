@@ -3,11 +3,11 @@
 import os
 import sys
 from datetime import datetime
-from importlib.metadata import version
 from typing import BinaryIO, NoReturn, TextIO
 
 import click
 
+from lb.build import COMPILED, VERSION
 from lb.config import ConfigProblems, Loaded, read
 from lb.sim.command import sim
 from lb.usage.names import FIELDS, FORMATS, USUAL
@@ -22,7 +22,7 @@ def _refuse(problems: ConfigProblems) -> NoReturn:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version("openai-lb"), prog_name="lb")
+@click.version_option(f"{VERSION}, compiled" if COMPILED else VERSION, prog_name="lb")
 def main() -> None:
     """One base URL in front of several Azure OpenAI endpoints.
 

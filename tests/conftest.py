@@ -11,7 +11,7 @@ from aiohttp import ClientResponse
 from aioresponses import aioresponses
 from hypothesis import HealthCheck, settings
 
-from lb import gateway
+from lb.build import COMPILED
 
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")  # how long an example takes says more of the machine's other users than of the code
@@ -35,10 +35,6 @@ def _places(awaited: Any) -> Iterator[str]:
         yield f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_qualname}"
         awaited = awaited.cr_await
     yield repr(awaited)
-
-
-COMPILED = not (gateway.__file__ or "").endswith(".py")
-"""The modules of the hot path were compiled (setup.py)."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,6 +2,7 @@
 word (docs/decisions/0009-compiled.md); they are kept out of the modules that `setup.py` names."""
 
 import ast
+import builtins
 import importlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,8 +53,12 @@ def test_a_port_that_is_none_at_first_is_set_by_the_constructor(path: Path) -> N
 
 
 def is_port(module: object, annotation: ast.expr) -> bool:
+    """Fails where a name stands for nothing that can be seen: a quoted one, say."""
+    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
+        annotation = ast.parse(annotation.value, mode="eval").body
     names = [node.id for node in ast.walk(annotation) if isinstance(node, ast.Name)]
-    return any(getattr(getattr(module, name, None), "_is_protocol", False) for name in names)
+    meant = [getattr(module, name, None) or getattr(builtins, name) for name in names]
+    return any(getattr(one, "_is_protocol", False) for one in meant)
 
 
 def test_these_checks_see_what_they_look_for() -> None:

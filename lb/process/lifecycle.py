@@ -7,6 +7,7 @@ import socket
 import uvloop
 
 from lb.app import App
+from lb.build import COMPILED
 from lb.config import FileSignature, Loaded
 from lb.parts import wall
 from lb.process.listening import address_of, allow_many_connections, cannot_listen, listen
@@ -124,4 +125,10 @@ class Life:
     def _say_started(self, app: App) -> None:
         host = app.config.admin.host
         admin = f"http://{f'[{host}]' if ':' in host else host}:{app.admin.port if app.admin else 0}"
-        self._logs.say("info", f"Listening on {address_of(self._sock)}", admin=admin, backends=names(app.config))
+        self._logs.say(
+            "info",
+            f"Listening on {address_of(self._sock)}",
+            admin=admin,
+            compiled=COMPILED,
+            backends=names(app.config),
+        )

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from lb.balancing.pins import size_of
+from lb.build import COMPILED
 from lb.config import FileSignature, Loaded
 from lb.parts import clock
 from lb.process.family import Child, Death, fork
@@ -137,6 +138,7 @@ class Supervisor:
             f"Listening on {address_of(self._sock)}",
             admin=address_of(self._admin_sock),
             workers=len(self._children),
+            compiled=COMPILED,
             backends=names(self._loaded.config),
         )
 
