@@ -42,20 +42,21 @@ class Meter:
         """When that is over: until then the sum is right as it stands."""
 
     def advance(self, now: float) -> None:
-        """Forget what no longer counts. To be asked before anything else, once it `ends`."""
+        """Forget what no longer counts. To be asked before anything else, once it `ends`, or once another worker, whose
+        wall may be ahead of ours, has advanced it."""
 
     def used(self, now: float) -> int:
         """In all."""
-        if now >= self.ends:
+        if now >= self.ends or self.cells[1] != self.number:
             self.advance(now)
         return self.cells[0]
 
     def settle(self, now: float, mark: int, reserved: int, real: int) -> None:
         """What was reserved turned out to be `real`. Less counts from then on as of the mark; more is dated now, since
         nobody could have known of it before."""
-        if now >= self.ends:
-            self.advance(now)
         cells, kept = self.cells, self.kept
+        if now >= self.ends or cells[1] != self.number:
+            self.advance(now)
         if real > reserved:
             mark = self.number
         if cells[1] - mark < kept:
@@ -116,7 +117,8 @@ class Window(Meter):
 
 
 class Calendar(Meter):
-    """The running day or month, UTC. `wall` makes seconds since the epoch out of `now`."""
+    """The running day or month, UTC. `wall` makes seconds since the epoch out of `now`; of several workers, the one
+    whose wall is ahead begins it for all. Only its sum is ever read, not its one time."""
 
     __slots__ = ("_months", "_wall")
 
@@ -126,7 +128,7 @@ class Calendar(Meter):
         self._months = months
 
     def wait(self, now: float, excess: int) -> float:
-        if now >= self.ends:
+        if now >= self.ends or self.cells[1] != self.number:
             self.advance(now)
         return max(0.0, self.ends - now)
 
@@ -134,7 +136,7 @@ class Calendar(Meter):
         return self.wait(now, 0)
 
     def period(self, now: float) -> int:
-        if now >= self.ends:
+        if now >= self.ends or self.cells[1] != self.number:
             self.advance(now)
         return self.number
 
@@ -146,7 +148,7 @@ class Calendar(Meter):
         number = start.year * 12 + start.month if self._months else int(start.timestamp()) // DAY
         self.ends = now + following.timestamp() - wall
         if self.cells[1] < number:
-            self.cells[0], self.cells[1], self.cells[2] = 0, number, 0
+            self.cells[0], self.cells[1] = 0, number
         self.number = self.cells[1]
 
 

@@ -77,9 +77,9 @@ class Quota:
                 amount, meter, lease = 1, budget.meter, budget.lease
                 if budget.counts_tokens:
                     amount = tokens if tokens <= budget.limit else budget.amount(estimate)
-                if now >= meter.ends:
-                    meter.advance(now)
                 cells = meter.cells
+                if now >= meter.ends or cells[1] != meter.number:
+                    meter.advance(now)
                 used = cells[0] + amount
                 if used > (budget.limit if lease is None else lease.allowed(now)):
                     return self._refuse(now, budgets, estimate, holds)

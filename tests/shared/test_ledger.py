@@ -3,6 +3,8 @@
 import os
 from collections.abc import Callable
 
+import pytest
+
 from lb.metering.budget import Estimate
 from lb.metering.quota import Quota, Ticket
 from lb.metering.tenant import Limits, Tenant
@@ -84,3 +86,30 @@ def test_a_sum_that_a_death_left_wrong_is_right_again_within_a_minute() -> None:
     ledger.words[row * 243] += 500
     quota.reserve(NOW + 30, "ada", None, Estimate(100))
     assert quota.standings(NOW + 60, "ada")[0].used in (100, 200)
+
+
+@pytest.mark.parametrize("period", ["day", "month"])
+def test_a_worker_whose_wall_is_behind_counts_in_the_day_that_another_has_begun(period: str) -> None:
+    ledger, before_midnight = Ledger(2), 20_058 * 86_400 - 1800.0  # of the last of November
+    eve = Tenant("eve", Limits(**{f"tokens_per_{period}": 1000}))
+    behind = Quota([eve], lambda now: before_midnight + now, WorkerBook(ledger, 0))
+    ahead = Quota([eve], lambda now: before_midnight + now + 3600, WorkerBook(ledger, 1))
+
+    def used() -> int:
+        return ahead.standings(NOW, "eve")[0].used
+
+    def asked(real: int) -> None:
+        ticket = behind.reserve(NOW, "eve", None, Estimate(100))
+        assert isinstance(ticket, Ticket)
+        behind.settle(NOW, ticket, Usage(total=real))
+
+    running = behind.reserve(NOW, "eve", None, Estimate(100))
+    assert isinstance(running, Ticket)
+    assert used() == 0
+    behind.settle(NOW, running, Usage(total=300))
+    assert used() == 200, "what nobody could know of before the day began"
+    asked(real=150)
+    assert used() == 350
+    asked(real=10)
+    assert used() == 360
+    assert behind.standings(NOW, "eve")[0].used == 360
