@@ -87,7 +87,7 @@ class Request:
     forwarded_for: bytes
     """What proxies in front of us say about where it came from: anybody may have written the beginning of it."""
     fields: bytes
-    """`headers`, rendered once for all attempts."""
+    """`headers`, rendered once for all attempts: `drop` and `add` change both."""
     handshake: Handshake | None
     """It asks for a WebSocket: the reply that grants it has status 101, and its body is what the backend sends there.
     """
@@ -147,11 +147,16 @@ class Request:
         self.handshake = handshake
         self.trace = None
 
-    def drop(self, name: bytes) -> None:
-        """Let this field, by its lower-case name, go no further."""
-        kept = [pair for pair in self.headers if pair[0].lower() != name]
+    def drop(self, *names: bytes) -> None:
+        """Let these fields, by their lower-case names, go no further."""
+        kept = [pair for pair in self.headers if pair[0].lower() not in names]
         if len(kept) != len(self.headers):
             self.headers, self.fields = kept, render(kept)
+
+    def add(self, name: bytes, value: bytes) -> None:
+        """Let this field go on, too, behind the others."""
+        added = (name, value)
+        self.headers, self.fields = (*self.headers, added), self.fields + render((added,))
 
     def forget_content(self) -> None:
         """It will not be sent again: a stream that runs for minutes need not hold it."""

@@ -4,7 +4,7 @@ The one exception to unchanged bytes, for who wants exact counts; docs/metrics.m
 """
 
 from lb.balancing.stream_options import with_usage
-from lb.exchange import Client, Receiver, Reply, Request, Sender, Tap, Upstream, render
+from lb.exchange import Client, Receiver, Reply, Request, Sender, Tap, Upstream
 from lb.metering.tap import Kind, call_of, kind_of
 from lb.metering.tenant import Tenant
 from lb.metering.withheld import Withheld
@@ -37,9 +37,8 @@ def _ask(request: Request) -> None:
     request.body = changed
     request.unasked_usage = True
     # What is packed cannot be taken out, so the backend is not offered to pack it.
-    kept = [field for field in request.headers if field[0].lower() != b"accept-encoding"]
-    request.headers = (*kept, (b"Accept-Encoding", b"identity"))
-    request.fields = render(request.headers)
+    request.drop(b"accept-encoding")
+    request.add(b"Accept-Encoding", b"identity")
 
 
 def hide_usage(reply: Reply, client: Client) -> Reply:

@@ -61,11 +61,6 @@ def read_parent(fields: bytes) -> Parent | None:
     return Parent(trace_id, span_id, bool(int(found[4], 16) & 1), state if len(state) <= _STATE_MAX else b"")
 
 
-def without_context(fields: bytes) -> bytes:
-    """The fields without traceparent and tracestate."""
-    return _LINES.sub(b"", fields)
-
-
 class Sampler:
     """Decides by a share of all traces. `by_parent`: a caller that has decided is followed."""
 

@@ -6,7 +6,7 @@ from typing import Protocol
 from lb.events import Finished
 from lb.exchange import Request
 from lb.telemetry.otel.recording import Recording
-from lb.telemetry.otel.sampling import Plain, Sampler, read_parent, without_context
+from lb.telemetry.otel.sampling import Plain, Sampler, read_parent
 from lb.telemetry.otel.spans import Span, spans_of
 
 
@@ -54,7 +54,7 @@ class Tracing:
         else:
             trace_id = parent.trace_id
         if not plain:
-            request.fields = without_context(request.fields)
+            request.drop(b"traceparent", b"tracestate")
         return Recording(self, trace_id, parent, request)
 
     def over(self, trace: Recording, told: Finished, now: float) -> None:
