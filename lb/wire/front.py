@@ -202,7 +202,7 @@ class Front(Serving):
     def _expect_body(self) -> None:
         intake = self._intake
         if intake is None or intake.complete:
-            deadline = NEVER
+            deadline = self.hub.now + LOOK_SECONDS if self.paused else NEVER
         elif intake.full:
             deadline = self.hub.now + LOOK_SECONDS
         else:

@@ -115,6 +115,24 @@ async def test_a_client_that_pipelines_without_reading_has_all_its_time_to_read(
         assert door.gateway.ended == []
 
 
+async def test_a_client_that_left_is_missed_though_it_had_stalled_and_pipelined_before() -> None:
+    async with open_door() as door:
+        door.gateway.serve = relaying(ScriptedReply(*[b"x" * 100_000] * 100, ended=False))
+        client = await door.connect(receive=4096)
+        await client.send(GOOD)
+        (front,) = door.server._hub.fronts
+        await until(lambda: front.stalled)  # type: ignore[attr-defined]
+        await client.send(GOOD * 2000)
+        await until(lambda: front.paused)  # type: ignore[attr-defined]
+        await client.head()
+        for _ in range(100):
+            await client.chunk()
+        assert (front.stalled, front.paused) == (False, True)  # type: ignore[attr-defined]
+        client.close()
+        await until(lambda: door.server.connections == 0)
+        assert door.gateway.ended == ["cancelled"]
+
+
 async def test_limits_may_change_while_it_runs() -> None:
     async with open_door() as door:
         client = await door.connect()
