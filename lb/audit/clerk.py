@@ -202,23 +202,18 @@ def _within_limit() -> Iterator[None]:
     """Ends what takes longer, also within a regular expression, which looks for signals now and then.
 
     Raises `TookTooLong` at the end, too, where the alarm was swallowed: what came of that is not to be kept.
+    An alarm that is seen on the way here, in `contextlib`, closes this generator when its exception is let go.
     """
     end = _clock() + REDACTION_SECONDS
-    _armed.append(True)
-    signal.setitimer(signal.ITIMER_REAL, REDACTION_SECONDS, AGAIN_SECONDS)
     try:
+        _armed.append(True)
+        signal.setitimer(signal.ITIMER_REAL, REDACTION_SECONDS, AGAIN_SECONDS)
         yield
-    finally:
-        with suppress(TookTooLong):  # an alarm at this very moment would leave the timer armed
-            _disarm()
-        _disarm()
+    finally:  # a signal is seen where a function written in Python begins, so none may be called before this
+        _armed.clear()  # an alarm that comes as late as this is for nobody
+        signal.setitimer(signal.ITIMER_REAL, 0)
     if _clock() >= end:
         raise TookTooLong
-
-
-def _disarm() -> None:
-    _armed.clear()  # an alarm that comes as late as this is for nobody
-    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 _armed: list[bool] = []

@@ -3,7 +3,9 @@
 import asyncio
 import json
 import signal
+import sys
 from contextlib import suppress
+from itertools import count
 from typing import Any
 
 import orjson
@@ -14,7 +16,7 @@ from lb.audit import clerk
 from lb.audit.clerk import Clerk, _reason
 from lb.audit.frames import REPORT, THREE, Messages
 from lb.audit.records import Desk
-from lb.audit.redaction import Redaction
+from lb.audit.redaction import Redaction, TookTooLong
 
 
 class FakeSink:
@@ -140,3 +142,23 @@ def test_a_function_that_swallows_the_alarm_costs_the_record_its_content(hook: A
         assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
     finally:
         signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("call", range(5))
+def test_an_alarm_at_any_call_on_the_way_out_leaves_no_timer(call: int) -> None:
+    """Python sees signals where a function written in it begins; so does the tracer here."""
+    calls, before = count(), sys.gettrace()
+
+    def alarm(frame: object, event: str, arg: object) -> None:
+        if event == "call" and next(calls) == call:
+            clerk._too_long(signal.SIGALRM, frame)
+
+    try:
+        with clerk._within_limit():
+            sys.settrace(alarm)
+    except TookTooLong:
+        assert call < 2, "there are no calls before the alarm is for nobody, but those into the context manager"
+    finally:
+        sys.settrace(before)
+    assert not clerk._armed
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
