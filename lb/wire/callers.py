@@ -57,6 +57,7 @@ class Callers:
     def replace(self, keys: Mapping[bytes, str], entra: EntraRules | None) -> None:
         """Take over a new configuration, for the next request on."""
         self._keys = ClientKeys(keys)
+        self._valid = object()
         if entra != self._rules:
             self._rules = entra
             self._tokens = self._checks(entra) if entra is not None else None
@@ -76,11 +77,13 @@ class Callers:
         if self._open:
             return None
         known = head.known
-        if known is not None and known[0] is self._keys:
+        if known is not None and known[0] is self._valid:
             return known[1]
         name = self._by_key(head) if self._keys else None
         if name is not None:
-            head.known = self._keys, name  # a connection's requests mostly have the same head
+            # A connection's requests mostly have the same head. Not the keys themselves stand in it: a connection that
+            # rests would keep those of before a reload.
+            head.known = self._valid, name
             return name
         bearer = head.bearer or head.query_key or head.protocol_key  # a browser's WebSocket sets no header fields
         if self._tokens is not None and bearer is not None and bearer.count(b".") == 2:

@@ -103,6 +103,15 @@ def test_a_head_that_comes_again_is_checked_again_after_a_reload() -> None:
     assert known.identify(head) is None
 
 
+def test_a_head_that_rests_keeps_no_keys_of_before_a_reload() -> None:
+    known, head = callers(keys(anna="k1")), FakeHead(api_key=b"k1")
+    assert known.identify(head) == "anna"
+    assert head.known is not None
+    assert not isinstance(head.known[0], ClientKeys)
+    known.replace(keys(bert="k1"), None)
+    assert known.identify(head) == "bert"
+
+
 def test_what_is_looked_up_differs_from_process_to_process() -> None:
     digest = sha256(b"k1").digest()
     assert ClientKeys({digest: "anna"})._hidden(digest) != ClientKeys({digest: "anna"})._hidden(digest)
