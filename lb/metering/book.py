@@ -1,7 +1,6 @@
 """Where the meters' numbers are kept: in this process, or where all workers see them."""
 
-from contextlib import AbstractContextManager
-from threading import Lock
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from lb.metering.meter import Cells
@@ -29,7 +28,7 @@ class LocalBook:
     own: int = 0
 
     def __init__(self) -> None:
-        self.turn: AbstractContextManager[object] = Lock()
+        self.turn: AbstractContextManager[object] = nullcontext()  # one thread, and no wait while it is held
         self._cells: dict[str, Cells] = {}
 
     def cells(self, name: str, size: int) -> Cells:
