@@ -345,7 +345,7 @@ class App:
         if exports is not None:
             exports.replace(config)
             watches += exports.watches
-            self.gateway.recorded_watches = [*watches, *exports.recorded_watches]
+            self.gateway.recorded_watches = exports.recorded_watches
         self.gateway.watches = watches
         self.gateway.lists = (
             Lists(self.failover, self.affinity, unowned=wanted.list_unowned) if wanted.objects else None

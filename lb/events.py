@@ -30,40 +30,20 @@ class Attempted:
 
     # This one and the next two are told of every request. They are no dataclasses, since the constructor that
     # `dataclasses` makes is not compiled.
-    __slots__ = ("backend", "deployment", "number", "request_id", "target", "trace")
+    __slots__ = ("backend", "deployment", "number", "request_id", "target")
 
-    def __init__(
-        self,
-        request_id: str,
-        backend: Backend,
-        deployment: str | None,
-        target: bytes,
-        number: int,
-        trace: "Trace | None" = None,
-    ) -> None:
+    def __init__(self, request_id: str, backend: Backend, deployment: str | None, target: bytes, number: int) -> None:
         self.request_id = request_id
         self.backend = backend
         self.deployment = deployment
         self.target = target
         self.number = number
-        self.trace = trace
 
 
 class Judged:
     """What came of an attempt: a status where a reply head came, else the fault."""
 
-    __slots__ = (
-        "asked",
-        "backend",
-        "deployment",
-        "detail",
-        "number",
-        "request_id",
-        "seconds",
-        "status",
-        "trace",
-        "verdict",
-    )
+    __slots__ = ("asked", "backend", "deployment", "detail", "number", "request_id", "seconds", "status", "verdict")
 
     def __init__(
         self,
@@ -76,7 +56,6 @@ class Judged:
         seconds: float,
         detail: str = "",
         asked: float | None = None,
-        trace: "Trace | None" = None,
     ) -> None:
         self.request_id = request_id
         self.backend = backend
@@ -88,7 +67,6 @@ class Judged:
         self.detail = detail
         self.asked = asked
         """Seconds of silence that a throttled backend gets for it."""
-        self.trace = trace
 
 
 class Finished:
@@ -119,7 +97,6 @@ class Finished:
     """Those of them that the backend that answered took."""
     throttled: int = 0
     """Backends that refused it before, for a limit."""
-    trace: "Trace | None"
 
     def __init__(
         self,
@@ -142,7 +119,6 @@ class Finished:
         self.seconds = seconds
         self.backend = backend
         self.tenant = tenant
-        self.trace = None
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from lb.balancing.routing import DEPLOYMENT_FIELD, Route, Unroutable, needs_name, route, route_handshake
 from lb.events import Emit, Finished, Outcome, Trace
-from lb.exchange import BackendFailed, Client, ClientGone, Request
+from lb.exchange import BackendFailed, Client, ClientGone, Reply, Request
 from lb.failover import Answering, Failover
 from lb.metering.quota import Ticket
 from lb.metering.tenant import Tenant
@@ -17,7 +17,7 @@ from lb.spine.conclusion import not_served
 from lb.spine.lists import Lists
 from lb.spine.scanned import looked_through, read_along
 from lb.spine.unasked import AskForUsage, hide_usage
-from lb.spine.watching import Watch, together
+from lb.spine.watching import Watch, Watching, together
 
 NOTHING = Usage()
 Identity = str | None | Refusal
@@ -45,7 +45,7 @@ class Gateway:
         self.watches: Sequence[Watch] = ()
         """Each may look at a reply that is relayed."""
         self.recorded_watches: Sequence[Watch] = ()
-        """Those who look where the request is recorded: the same, and more."""
+        """Each may look as well where the request is recorded."""
         self.trace: Callable[[Request], Trace | None] | None = None
         """Says which requests are recorded, where any are."""
         self._clock = clock
@@ -73,9 +73,7 @@ class Gateway:
             raise
         finally:
             told.seconds = self._clock() - started
-            if request.ticket is not None or request.trace is not None:
-                self._conclude(request, told)
-            self._emit(told)
+            self._conclude(request, told)
 
     async def _answer(self, request: Request, client: Client, told: Finished, started: float) -> None:
         found = self._route(request) if self.admission is None else self._admit(request, told, self.admission)
@@ -101,8 +99,7 @@ class Gateway:
                 told.status, request.sent_to = answer.status, told.backend
                 if request.binding is not None and self.bindings is not None:
                     self.bindings.settle(request, answering, answer)
-                watches = self.watches if request.trace is None else self.recorded_watches
-                watching = client.tap = together(watches, request, found, answer) if watches else None
+                watching = client.tap = self._watch(request, found, answer)
                 request.forget_content()
                 told.first_byte = self._clock() - started
                 try:
@@ -138,9 +135,10 @@ class Gateway:
         return admission.admit(request, found, tenant) or found
 
     def _conclude(self, request: Request, told: Finished) -> None:
-        """Tell those whom only some requests have."""
+        """Tell of the end: the recording last, so that one that fails takes nothing from the others."""
         if request.ticket is not None:
             self._settle(request.ticket, told)
+        self._emit(told)
         if request.trace is not None:
             request.trace.finished(told)
 
@@ -191,6 +189,12 @@ class Gateway:
         told.attempts, told.waited = answering.attempts, answering.waited
         if answering.answered_by is not None:
             told.backend = answering.answered_by.name
+
+    def _watch(self, request: Request, found: Route, answer: Reply) -> Watching | None:
+        watching = together(self.watches, request, found, answer) if self.watches else None
+        if request.trace is None:
+            return watching
+        return together(self.recorded_watches, request, found, answer, watching)
 
     def _explanation(self, request: Request, told: Finished) -> bytes:
         """Which backend answered, after how many attempts: header fields as they stand on the wire."""

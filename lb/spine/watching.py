@@ -33,9 +33,10 @@ Watch = Callable[[Request, Route, Reply], Watching | None]
 """Asked when a reply is about to be relayed: the last moment at which the request still has its content. None: no."""
 
 
-def together(watches: Sequence[Watch], request: Request, route: Route, reply: Reply) -> Watching | None:
-    """All who want to watch this reply, as one."""
-    found: Watching | None = None
+def together(
+    watches: Sequence[Watch], request: Request, route: Route, reply: Reply, found: Watching | None = None
+) -> Watching | None:
+    """All who want to watch this reply, as one; `found` does already."""
     for watch in watches:
         watching = watch(request, route, reply)
         if watching is not None:

@@ -13,6 +13,7 @@ from fakes import FakeClient, FakeReply, Story, failure, late, ok, request, stat
 
 from lb.audit.answers import answer_of, answer_of_stream
 from lb.audit.prompts import turns_of
+from lb.events import Outcome
 from lb.exchange import Blame, ClientGone, Request
 from lb.spine.watching import watch_cost
 from lb.telemetry.otel.content import MOST, Content, Reading, watch_content
@@ -165,10 +166,35 @@ async def test_a_body_that_cannot_be_read_does_no_harm(reply: FakeReply) -> None
 
 async def test_usage_that_is_counted_anyway_is_the_one_that_is_told() -> None:
     story = Recorded({"a": [stream(events(CHUNK, LAST, "[DONE]"))]})
-    story.gateway.recorded_watches = [watch_cost, watch_details(story.clock)]
+    story.gateway.watches = [watch_cost]
     _, answered = await story.attributes(request(body=b'{"messages":[{"content":"hello"}]}'))
     assert answered["lb.usage.estimated"] is True
     assert story.finished.usage is not None
+
+
+async def test_who_records_without_watching_still_learns_what_it_cost() -> None:
+    story = Recorded({"a": [json_reply()]})
+    story.gateway.watches, story.gateway.recorded_watches = [watch_cost], ()
+    await story.ask()
+    assert story.finished.usage is not None
+    assert story.finished.usage.total == 15
+
+
+async def test_a_recording_that_fails_takes_nothing_from_the_others() -> None:
+    class Broken(Recorded):
+        def put(self, spans: Sequence[Span]) -> None:
+            raise MemoryError
+
+    story = Broken({"a": [json_reply()]})
+    with pytest.raises(MemoryError):
+        await story.ask()
+    assert story.finished.outcome is Outcome.RELAYED
+
+
+async def test_a_choice_that_is_no_object_hides_no_other() -> None:
+    choices = [None, "stop", {"finish_reason": "length"}]
+    _, answered = await Recorded({"a": [json_reply({**BODY, "choices": choices})]}).attributes()
+    assert answered["gen_ai.response.finish_reasons"] == ("length",)
 
 
 async def test_tracing_alone_tells_no_usage_to_the_metrics() -> None:

@@ -128,7 +128,7 @@ class BodyDetails(_Details):
             seen.usage = read_usage(told.get("usage"))
         choices = told.get("choices")
         if choices:
-            found = [choice.get("finish_reason") for choice in choices]
+            found = [choice.get("finish_reason") for choice in choices if isinstance(choice, dict)]
         elif isinstance(told.get("status"), str):
             why = told.get("incomplete_details")
             found = [why.get("reason") if isinstance(why, dict) else told["status"]]
