@@ -184,6 +184,10 @@ class Trace(Protocol):
     def finished(self, event: Finished) -> None:
         """The last that it is told."""
 
+    def part(self) -> "Trace":
+        """Follows one of several requests that are made of this one, and may run at once: it has a `context` of its
+        own, and is told of its own attempts and end. The attempts are also those of the whole."""
+
 
 Event = (
     Attempted

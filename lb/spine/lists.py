@@ -11,6 +11,7 @@ from lb.balancing.creations import Creation
 from lb.balancing.listing import Endless, Item, Merge, NoCursor, NotAList, Wanted, page_target, wanted
 from lb.balancing.routing import Route
 from lb.balancing.scenes import scene
+from lb.events import Finished, Outcome
 from lb.exchange import BackendFailed, Headers, Reply, Request
 from lb.failover import Failover
 from lb.refusal import Refusal
@@ -126,38 +127,51 @@ class _Listing:
     async def _page(self, backend: Backend, asked: Wanted, after: str) -> Any:
         """One page of one backend. Raises `_Stop`."""
         target = page_target(self._request.target, asked, after, filtered=self._tenant is not None)
-        # A packed reply could not be merged, and a condition on the whole list means nothing for its parts.
-        headers = [pair for pair in self._request.headers if pair[0].lower() not in _NOT_FOR_PARTS]
-        part = self._part(target, headers)
-        part.asker = only(self._request.asker, frozenset((backend.name,)), self._failover.pool.backends)
+        part = self._part(target, backend)
         answering = self._failover.answer(part, self._route)
+        outcome, started = Outcome.ABANDONED, self._failover.clock()
         try:
             async with answering as answer:
                 if isinstance(answer, Refusal):
+                    outcome = Outcome.EXHAUSTED
                     raise _Stop(answer.status, (_JSON, *answer.headers), _of_backend(answer, backend.name).body)
                 body = await _whole(answer, backend.name)
+                outcome = Outcome.RELAYED
                 return _parsed(answer, body, backend.name)
+        except BackendFailed as failure:
+            outcome = Outcome.CUT
+            raise _stopped(502, f"The list of `{backend.name}` broke off: {failure.detail}.") from None
         finally:
             self._attempts += answering.attempts
+            if part.trace is not None:
+                seconds = self._failover.clock() - started
+                told = Finished(part.id, part.method, None, outcome, None, answering.attempts, seconds, backend.name)
+                part.trace.finished(told)
 
-    def _part(self, target: bytes, headers: Headers) -> Request:
+    def _part(self, target: bytes, backend: Backend) -> Request:
         """The request for one page: without the body, which means nothing, and of a stream could be read only once."""
         whole = self._request
         part = Request(
             whole.id,
             whole.method,
             target,
-            headers,
+            whole.headers,
             content_type=whole.content_type,
             caller=whole.caller,
             peer=whole.peer,
             forwarded_for=whole.forwarded_for,
+            fields=whole.fields,
         )
-        part.interim, part.trace = whole.interim, whole.trace
+        part.drop(*_NOT_FOR_PARTS)
+        part.asker = only(whole.asker, frozenset((backend.name,)), self._failover.pool.backends)
+        part.interim = whole.interim
+        if whole.trace is not None:
+            part.trace = whole.trace.part()
         return part
 
 
-_NOT_FOR_PARTS = frozenset((b"accept-encoding", b"if-none-match", b"if-modified-since", b"range"))
+_NOT_FOR_PARTS = (b"accept-encoding", b"if-none-match", b"if-modified-since", b"range")
+"""A packed reply could not be merged, and a condition on the whole list means nothing for its parts."""
 
 
 async def _all(pages: list[Any]) -> list[Any]:
@@ -172,14 +186,12 @@ async def _all(pages: list[Any]) -> list[Any]:
 
 
 async def _whole(reply: Reply, backend: str) -> bytes:
+    """The body. Raises `BackendFailed`, and `_Stop` where there is too much of it."""
     body = b""
-    try:
-        while chunk := await reply.more():
-            body += chunk
-            if len(body) > PAGE_MAX:
-                raise _stopped(502, f"The list of `{backend}` is too long to be merged: ask for fewer with `limit`.")
-    except BackendFailed as failure:
-        raise _stopped(502, f"The list of `{backend}` broke off: {failure.detail}.") from None
+    while chunk := await reply.more():
+        body += chunk
+        if len(body) > PAGE_MAX:
+            raise _stopped(502, f"The list of `{backend}` is too long to be merged: ask for fewer with `limit`.")
     return body
 
 

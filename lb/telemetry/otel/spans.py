@@ -95,7 +95,7 @@ def _server(trace: Recording, told: Finished, now: float, ahead: float, known: b
 
 def _client(trace: Recording, one: Try, told: Finished, now: float, ahead: float, known: bool, system: bool) -> Span:
     answered = one.verdict == "relayed"
-    backend, outcome = one.backend, told.outcome if answered else None
+    backend, outcome = one.backend, one.outcome
     find = alike.tried if known else alike.tried.__wrapped__
     fixed = find(
         backend.name, backend.url, trace.method, one.target, one.verdict, one.status, one.number, one.detail, outcome
@@ -108,7 +108,7 @@ def _client(trace: Recording, one: Try, told: Finished, now: float, ahead: float
         fixed = say(fixed, trace.target, model, system, seen.model, seen.finish_reasons, seen.stream)
         _tell_answer(pairs, seen, told.usage or seen.usage, one.started)
         event = seen.event
-    ended = now if answered or one.ended is None else one.ended
+    ended = now if one.ended is None else one.ended
     return Span(
         trace.trace_id,
         one.span_id,
