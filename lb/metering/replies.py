@@ -1,9 +1,10 @@
 """Readers of replies that come whole: a JSON text, or something that says nothing of its cost."""
 
+import json
 from typing import Protocol
 
 from lb.metering.estimate import Count
-from lb.metering.tail import HELD, Tail, at_the_end
+from lb.metering.tail import HELD, Parse, Tail, at_the_end
 from lb.metering.usage import Usage
 
 
@@ -24,9 +25,10 @@ class BodyReader:
     """Reads a JSON reply. Holds what stands behind its usage, which is little; the rest passes. A small one that comes
     in one piece is held as it is."""
 
-    __slots__ = ("_piece", "_tail")
+    __slots__ = ("_parse", "_piece", "_tail")
 
-    def __init__(self) -> None:
+    def __init__(self, parse: Parse = json.loads) -> None:
+        self._parse = parse
         self._piece = b""
         self._tail: Tail | None = None
 
@@ -45,7 +47,7 @@ class BodyReader:
         """What the reply says: the last one counts where a name is there twice, as it does for JSON parsers."""
         if self._tail is not None:
             return self._tail.usage(1)
-        found = at_the_end(self._piece)
+        found = at_the_end(self._piece, self._parse)
         if found is None:
             tail = Tail()
             tail.feed(self._piece)

@@ -7,6 +7,8 @@ How deep a member stands is told by what closes behind it, since the text ends a
 
 import json
 import re
+from collections.abc import Callable
+from typing import Any
 
 from lb.metering.usage import Usage, read_usage
 
@@ -27,6 +29,9 @@ _STRUCTURE = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?+|[{}\[\]]', re.DOTALL)
 not tried again from each quotation mark that it holds."""
 _DEPTHS = {"{": -1, "[": -1, "}": 1, "]": 1}
 _DECODER = json.JSONDecoder()
+_COLONS = (b":", b": ")
+Parse = Callable[[bytes], Any]
+"""Reads a JSON text. Raises ValueError for what is none."""
 
 
 class Tail:
@@ -88,12 +93,23 @@ class Tail:
             del held[:at]
 
 
-def at_the_end(text: bytes) -> Usage | None:
+def at_the_end(text: bytes, parse: Parse = json.loads) -> Usage | None:
     """The usage of a JSON text that is all here, where it is among its last members, as nearly all backends write it.
     None: to be looked for by a `Tail`."""
     at = text.rfind(KEY)
     if at < 0 or at < len(text) - NEAR:
         return None
+    opening = text.find(b"{", at)
+    if opening > 0 and text[-1:] == b"}" and text[at + len(KEY) : opening] in _COLONS:
+        try:  # the last member: what stands between it and the text's last bracket is one object
+            return read_usage(parse(text[opening:-1]))
+        except (ValueError, RecursionError):
+            pass
+    return _before_others(text, at)
+
+
+def _before_others(text: bytes, at: int) -> Usage | None:
+    """The same where plain members stand behind it, or anything is unusual."""
     last = text[at + len(KEY) :].decode("utf-8", "replace")
     opening = last.find("{")
     if opening < 0 or last[:opening].strip() != ":":

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
+import orjson
+
 from lb.balancing.routing import Operation, Route
 from lb.events import Finished
 from lb.exchange import Reply, Request
@@ -67,7 +69,7 @@ class BodyCost(BodyReader):
     __slots__ = ("_failure", "_target")
 
     def __init__(self, request: Request) -> None:
-        super().__init__()
+        super().__init__(orjson.loads)
         self._target = request.target
         self._failure: Exception | None = None
 

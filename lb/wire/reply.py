@@ -44,6 +44,8 @@ class BackendReply:
 
     ended = False
     _lowered = b""
+    _kind: bytes | None = None
+    _kind_known = False
     _held_bytes = 0
     _seen = 0
     _paused = False
@@ -70,6 +72,13 @@ class BackendReply:
         return self._headers
 
     def get(self, name: bytes) -> bytes | None:
+        if name != b"content-type":
+            return self._find(name)
+        if not self._kind_known:  # which everybody asks for who looks at a reply
+            self._kind, self._kind_known = self._find(name), True
+        return self._kind
+
+    def _find(self, name: bytes) -> bytes | None:
         if self.raw:
             self._lowered = self._lowered or self.raw.lower()
             return field_of(self.raw, self._lowered, name)
