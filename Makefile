@@ -39,8 +39,8 @@ $(COMPILED)/.installed: $(STAMP) setup.py $(shell find lb -type f -not -name '*.
 	LB_COMPILE=1 $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --target $(COMPILED) .
 	@touch $@
 
-test-compiled: compiled ## the whole test suite against it
-	$(RUN_COMPILED) $(BIN)/python -m pytest -n 4 --dist worksteal
+test-compiled: compiled ## the whole test suite against it (ARGS=paths for a part)
+	$(RUN_COMPILED) $(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
 
 demo: setup ## three throttled simulated endpoints, the balancer and real SDK traffic
 	$(BIN)/lb demo
