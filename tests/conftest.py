@@ -38,7 +38,8 @@ def _places(awaited: Any) -> Iterator[str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A compiled class does not let a test put another method into its place."""
+    """A compiled class does not let a test put another method into its place, so those that do are run by `make test`
+    only, which has the same lines as source."""
     if COMPILED:
         for item in items:
             if item.get_closest_marker("interpreted"):

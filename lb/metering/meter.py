@@ -3,6 +3,7 @@
 A meter keeps its state in cells: whole numbers in an array of its own, or in memory that all workers see.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from math import inf
@@ -63,13 +64,13 @@ class Meter:
             cells[2 + mark % kept] += real - reserved
             cells[0] += real - reserved
 
+    @abstractmethod
     def wait(self, now: float, excess: int) -> float:
         """Seconds until `excess` of what is used now is forgotten."""
-        raise NotImplementedError
 
+    @abstractmethod
     def keep(self, now: float) -> float:
         """Seconds until all that is used now is forgotten, whatever it is."""
-        raise NotImplementedError
 
     def period(self, now: float) -> int:
         """The number of the day or month; 0 for what slides."""

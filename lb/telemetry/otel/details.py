@@ -5,6 +5,7 @@ has told model and id, and what came last is held, since a stream tells why it e
 """
 
 import re
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -96,9 +97,9 @@ class _Details:
         self._kept = [b"".join(self._kept)[-ENDING:]]
         self._size = len(self._kept[0])
 
+    @abstractmethod
     def _read(self, held: bytes, usage: bool) -> None:
-        """`usage`: nobody else has read what it cost."""
-        raise NotImplementedError
+        """Note what it says. `usage`: nobody else has read what it cost."""
 
     def _read_ending(self, ending: bytes, usage: bool) -> None:
         if usage:
