@@ -3,12 +3,13 @@
 import asyncio
 import json
 import socket
+from typing import Any
 
 import pytest
 
 from lb.exchange import Client, Ended, Request
 from lb.wire.line import LOOK_SECONDS
-from tests.wire.front_door import GOOD, PATIENCE, ScriptedReply, open_door, relaying, soon, until
+from tests.wire.front_door import GOOD, PATIENCE, Door, RawClient, ScriptedReply, open_door, relaying, soon, until
 
 READY = b"GET /readyz HTTP/1.1\r\nHost: lb\r\n\r\n"
 
@@ -101,15 +102,21 @@ async def test_a_client_that_stops_reading_is_cut_in_the_end() -> None:
         await until(lambda: door.server.connections == 0)
 
 
+async def full_both_ways(door: Door, pieces: int) -> tuple[RawClient, Any]:
+    """A client that does not read so many pieces of 100 kB and has sent more than is taken of it, and its front."""
+    door.gateway.serve = relaying(ScriptedReply(*[b"x" * 100_000] * pieces, ended=False))
+    client = await door.connect(receive=4096)
+    await client.send(GOOD)
+    (front,) = door.server._hub.fronts
+    await until(lambda: front.stalled)  # type: ignore[attr-defined]
+    await client.send(GOOD * 2000)
+    await until(lambda: front.paused)  # type: ignore[attr-defined]
+    return client, front
+
+
 async def test_a_client_that_pipelines_without_reading_has_all_its_time_to_read() -> None:
     async with open_door() as door:
-        door.gateway.serve = relaying(ScriptedReply(*[b"x" * 100_000] * 200, ended=False))
-        client = await door.connect(receive=4096)
-        await client.send(GOOD)
-        (front,) = door.server._hub.fronts
-        await until(lambda: front.stalled)  # type: ignore[attr-defined]
-        await client.send(GOOD * 2000)
-        await until(lambda: front.paused)  # type: ignore[attr-defined]
+        await full_both_ways(door, 200)
         await asyncio.sleep(LOOK_SECONDS + 1)
         assert door.server.connections == 1
         assert door.gateway.ended == []
@@ -117,17 +124,11 @@ async def test_a_client_that_pipelines_without_reading_has_all_its_time_to_read(
 
 async def test_a_client_that_left_is_missed_though_it_had_stalled_and_pipelined_before() -> None:
     async with open_door() as door:
-        door.gateway.serve = relaying(ScriptedReply(*[b"x" * 100_000] * 100, ended=False))
-        client = await door.connect(receive=4096)
-        await client.send(GOOD)
-        (front,) = door.server._hub.fronts
-        await until(lambda: front.stalled)  # type: ignore[attr-defined]
-        await client.send(GOOD * 2000)
-        await until(lambda: front.paused)  # type: ignore[attr-defined]
+        client, front = await full_both_ways(door, 100)
         await client.head()
         for _ in range(100):
             await client.chunk()
-        assert (front.stalled, front.paused) == (False, True)  # type: ignore[attr-defined]
+        assert (front.stalled, front.paused) == (False, True)
         client.close()
         await until(lambda: door.server.connections == 0)
         await until(lambda: door.gateway.ended == ["cancelled"])  # its task is told, and ends in a later turn
